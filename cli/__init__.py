@@ -1,0 +1,1 @@
+"""The `eudora` command: thin, one file per group of subcommands."""

@@ -1,0 +1,58 @@
+"""Requests that are being worked on: a repeat that arrives meanwhile waits for the first instead of starting anew."""
+
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
+
+from twisted.internet.defer import Deferred
+
+from vending.order import RequestKey
+from vending.response_code import Refusal, ResponseCode
+
+REPEATS_WAITING_MAX = 8
+"""Per request. A terminal repeats after its timer, a few times; more is a fault."""
+
+
+@dataclass(slots=True)
+class _Entry:
+    digest: bytes
+    repeats: list[Deferred[bytes]] = field(default_factory=list)
+
+
+class InFlight:
+    """The table of requests that have begun and not ended, by their key."""
+
+    def __init__(self) -> None:
+        self._entries: dict[RequestKey, _Entry] = {}
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, key: RequestKey) -> bool:
+        return key in self._entries
+
+    def begin(self, key: RequestKey, digest: bytes) -> Awaitable[bytes] | None:
+        """Begin a request (None), or, when the same is in flight, return what will be its answer.
+
+        Raises:
+            Refusal: `DUPLICATE_CONFLICT` when the key is in flight with other content, `OVERLOADED` past the limit of repeats.
+        """
+        entry = self._entries.get(key)
+        if entry is None:
+            self._entries[key] = _Entry(digest)
+            return None
+        if entry.digest != digest:
+            raise Refusal(ResponseCode.DUPLICATE_CONFLICT, "in flight with other content")
+        if len(entry.repeats) >= REPEATS_WAITING_MAX:
+            raise Refusal(ResponseCode.OVERLOADED, "too many repeats of one request")
+        repeat: Deferred[bytes] = Deferred()
+        entry.repeats.append(repeat)
+        return repeat
+
+    def end(self, key: RequestKey, answer: bytes | None) -> None:
+        """End a request; its repeats get the same answer (None: the outcome is unknown, they are told so)."""
+        entry = self._entries.pop(key)
+        for repeat in entry.repeats:
+            if answer is None:
+                repeat.errback(Refusal(ResponseCode.IN_PROGRESS, "the first of this request ended without a known outcome"))
+            else:
+                repeat.callback(answer)

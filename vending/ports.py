@@ -1,0 +1,87 @@
+"""What the core needs from outside, as small protocols. Adapters implement them; tests use fakes."""
+
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from vending.money import Tenths
+from vending.secret import Secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MintRequest:
+    """All tokens of one sale, minted together or not at all.
+
+    Attributes:
+        request_id: the sale's id; asking again under it gives the same digits.
+        register_id: the key register of the module; it decides SGC, KRN, KEN, base date, key type and DKGA.
+        pan: 18 digits.
+        tariff_index: 0 to 99.
+        encryption_algorithm: 7 or 11.
+        subclass: STS credit sub-class 0 to 3.
+        tokens: (TID, tenths of a unit) each, in order, 1 to 16 of them.
+    """
+
+    request_id: int
+    register_id: int
+    pan: str
+    tariff_index: int
+    encryption_algorithm: int
+    subclass: int
+    tokens: Sequence[tuple[int, Tenths]]
+
+
+class MacScheme:
+    """Names of the supported MAC algorithms, as configuration and the module's protocol spell them."""
+
+    X9_19 = "X9.19"
+    AES_CMAC = "AES-CMAC"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MacKey:
+    """Which key of the module signs a message.
+
+    ``diversifier`` is the terminal id where each terminal has a key of its own, derived in the module; empty otherwise.
+    """
+
+    register_id: int
+    scheme: str
+    diversifier: str
+
+
+class ModuleUnavailable(Exception):
+    """The request certainly never reached a security module: nothing was minted."""
+
+
+class ModuleOutcomeUnknown(Exception):
+    """The request may have reached the module and no answer came: ask again by the same id."""
+
+
+class ModuleRefused(Exception):
+    """The module understood and refused; nothing was minted and nothing will be under this id. ``status`` is its code."""
+
+    def __init__(self, status: str, meaning: str) -> None:
+        super().__init__(status, meaning)
+        self.status = status
+        self.meaning = meaning
+
+
+class MacMismatch(Exception):
+    """The MAC is wrong."""
+
+
+class SecurityModule(Protocol):
+    """The networked security module, as the switch sees it.
+
+    Every method raises `ModuleUnavailable`, `ModuleOutcomeUnknown` or `ModuleRefused`.
+    """
+
+    def mint(self, request: MintRequest) -> Awaitable[Sequence[Secret[str]]]:
+        """Mint the tokens of one sale: 20 digits each, in the order asked for."""
+
+    def generate_mac(self, key: MacKey, data: bytes) -> Awaitable[bytes]:
+        """Return 8 octets of MAC over *data*."""
+
+    def verify_mac(self, key: MacKey, data: bytes, mac: bytes) -> Awaitable[None]:
+        """Return if *mac* is right, else raise `MacMismatch`."""
