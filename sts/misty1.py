@@ -1,0 +1,90 @@
+"""EA11, MISTY1: 64-bit block, 128-bit key, eight rounds of FO between layers of FL.
+
+Source: RFC 2994, whose names (FI, FO, FL, EK) are kept.
+"""
+
+from array import array
+
+from sts.errors import FieldRangeError
+from sts.misty1_boxes import S7, S9
+
+KEY_OCTETS = 16
+
+# FI is two keyed halves: everything before its key is added, and everything after. Each is a function of 16 bits, so FI is
+# two lookups: FI(x, k) = _AFTER[_BEFORE[x] ^ k].
+_BEFORE = array("H", bytes(2 << 16))
+for _high, _s9 in enumerate(S9):
+    for _low, _s7 in enumerate(S7):
+        _nine = _s9 ^ _low
+        _BEFORE[_high << 7 | _low] = (_s7 ^ _nine & 0x7F) << 9 | _nine
+_AFTER = array("H", [_seven << 9 | _s9 ^ _seven for _seven in range(128) for _s9 in S9])
+
+_Keys = tuple[list[int], list[int]]
+
+
+def _schedule(key: bytes) -> _Keys:
+    """The words K of the key and K' made of them, each list twice in a row so that an index needs no modulo."""
+    if len(key) != KEY_OCTETS:
+        raise FieldRangeError(f"an EA11 key has {KEY_OCTETS} octets, not {len(key)}")
+    words = [key[i] << 8 | key[i + 1] for i in range(0, KEY_OCTETS, 2)]
+    mixed = [_AFTER[_BEFORE[words[i]] ^ words[(i + 1) & 7]] for i in range(8)]
+    return words + words, mixed + mixed
+
+
+def _fo(half: int, i: int, keys: _Keys) -> int:
+    words, mixed = keys
+    left, right = half >> 16, half & 0xFFFF
+    left = _AFTER[_BEFORE[left ^ words[i]] ^ mixed[i + 5]] ^ right
+    right = _AFTER[_BEFORE[right ^ words[i + 2]] ^ mixed[i + 1]] ^ left
+    left = _AFTER[_BEFORE[left ^ words[i + 7]] ^ mixed[i + 3]] ^ right
+    return (right ^ words[i + 4]) << 16 | left
+
+
+def _fl_keys(i: int, keys: _Keys) -> tuple[int, int]:
+    words, mixed = keys
+    j = i >> 1
+    return (mixed[j + 2], words[j + 4]) if i & 1 else (words[j], mixed[j + 6])
+
+
+def _fl(half: int, i: int, keys: _Keys) -> int:
+    and_key, or_key = _fl_keys(i, keys)
+    left, right = half >> 16, half & 0xFFFF
+    right ^= left & and_key
+    return (left ^ (right | or_key)) << 16 | right
+
+
+def _fl_inverse(half: int, i: int, keys: _Keys) -> int:
+    and_key, or_key = _fl_keys(i, keys)
+    left, right = half >> 16, half & 0xFFFF
+    left ^= right | or_key
+    return left << 16 | right ^ left & and_key
+
+
+def encrypt(block: int, key: bytes) -> int:
+    """Encrypt one 64-bit *block* under *key* (16 octets).
+
+    Raises:
+        FieldRangeError: the key has another length.
+    """
+    keys = _schedule(key)
+    left, right = block >> 32, block & 0xFFFFFFFF
+    for i in range(0, 8, 2):
+        left = _fl(left, i, keys)
+        right = _fl(right, i + 1, keys) ^ _fo(left, i, keys)
+        left ^= _fo(right, i + 1, keys)
+    return _fl(right, 9, keys) << 32 | _fl(left, 8, keys)
+
+
+def decrypt(block: int, key: bytes) -> int:
+    """Decrypt one 64-bit *block* under *key* (16 octets).
+
+    Raises:
+        FieldRangeError: the key has another length.
+    """
+    keys = _schedule(key)
+    right, left = _fl_inverse(block >> 32, 9, keys), _fl_inverse(block & 0xFFFFFFFF, 8, keys)
+    for i in range(6, -2, -2):
+        left ^= _fo(right, i + 1, keys)
+        right = _fl_inverse(right ^ _fo(left, i, keys), i + 1, keys)
+        left = _fl_inverse(left, i, keys)
+    return left << 32 | right
