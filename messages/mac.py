@@ -1,0 +1,68 @@
+"""Which octets a message authentication code covers, and how it is put in and taken out. No key comes here.
+
+The MAC is the last data element: 128 if the message has any element above 64, else 64. It covers every octet from the MTI to the one
+before its own value, bitmaps with its own bit set included, and neither the frame's length nor the TPDU.
+"""
+
+from dataclasses import dataclass
+
+from messages.iso_message import IsoMessage
+
+MAC_OCTETS = 8
+MAC_FIELDS = (64, 128)
+_PLACEHOLDER = "00" * MAC_OCTETS
+
+
+class MacAbsent(Exception):
+    """A message has no MAC, or has it in the element that is not the last one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sealed:
+    """A received message in two: the octets that the MAC covers, and the 8 octets of the MAC."""
+
+    covered: bytes
+    mac: bytes
+
+
+def mac_field(message: IsoMessage) -> int:
+    """Return the data element where this message carries its MAC: 64, or 128 if any element above 64 is there."""
+    return 128 if any(number > 64 for number in message.fields) else 64
+
+
+def split_mac(message: IsoMessage, encoded: bytes) -> Sealed:
+    """Take the MAC off a received message.
+
+    Args:
+        message: what *encoded* was decoded to.
+        encoded: the octets from the MTI to the end, as received.
+
+    Raises:
+        MacAbsent: there is no MAC where it belongs, or one in both places.
+    """
+    if mac_field(message) not in message or all(number in message for number in MAC_FIELDS):
+        raise MacAbsent
+    return Sealed(covered=covered(encoded), mac=encoded[-MAC_OCTETS:])
+
+
+def with_placeholder(message: IsoMessage) -> IsoMessage:
+    """Return the message with a MAC of zeros in its place, ready to be encoded and then signed."""
+    bare = message.without_fields(*MAC_FIELDS)
+    return bare.with_fields({mac_field(bare): _PLACEHOLDER})
+
+
+def covered(encoded_with_placeholder: bytes) -> bytes:
+    """Return the octets that the MAC is computed over, of a message whose last 8 octets are the MAC or its placeholder."""
+    assert len(encoded_with_placeholder) > MAC_OCTETS
+    return encoded_with_placeholder[:-MAC_OCTETS]
+
+
+def splice_mac(encoded_with_placeholder: bytes, mac: bytes) -> bytes:
+    """Put a MAC where the placeholder stands.
+
+    Raises:
+        ValueError: the MAC is not 8 octets.
+    """
+    if len(mac) != MAC_OCTETS:
+        raise ValueError(f"a MAC is {MAC_OCTETS} octets, not {len(mac)}")
+    return covered(encoded_with_placeholder) + mac

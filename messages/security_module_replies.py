@@ -1,0 +1,215 @@
+"""Replies of the security module: encode and decode."""
+
+import struct
+from collections.abc import Callable
+
+from messages.security_module_frame import (
+    FRAME_OCTETS_MAX,
+    HEADER,
+    LENGTH,
+    MAC_OCTETS,
+    PROTOCOL_VERSION,
+    TOKEN_DIGITS,
+    TOKENS_PER_REQUEST_MAX,
+    read_digits,
+    read_header,
+    require,
+    write_digits,
+)
+from messages.security_module_shapes import (
+    CheckValue,
+    Command,
+    CountersReply,
+    DecoderKeyReply,
+    IdentifyReply,
+    LinkError,
+    LocalFieldError,
+    MacReply,
+    MacVerified,
+    MintReply,
+    Refused,
+    RegisterCount,
+    Reply,
+    Status,
+    VerifyTokenReply,
+)
+from vending.money import Tenths
+from vending.secret import Secret
+
+_VERIFIED_TOKEN = struct.Struct(">BBII")
+_COUNT = struct.Struct(">H")
+_REGISTER_COUNT = struct.Struct(">HQQQ")
+_CHECK_VALUE = struct.Struct(">H3s")
+_CLOCK = struct.Struct(">Q")
+_STATUS_OCTETS = 2
+_DECODER_KEY_OCTETS = (8, 16)
+_SHORT_TEXT_OCTETS_MAX = 255
+_STATUS_BY_CODE = {status.code.encode("ascii"): status for status in Status}
+_COMMAND_BY_REPLY = {command.reply_letters.encode("ascii"): command for command in Command}
+
+
+def _short_text(text: str) -> bytes:
+    raw = text.encode("utf-8")
+    if len(raw) > _SHORT_TEXT_OCTETS_MAX:
+        raise LocalFieldError(f"text of {len(raw)} octets, more than {_SHORT_TEXT_OCTETS_MAX}")
+    return bytes((len(raw),)) + raw
+
+
+def _encode_identify_reply(reply: IdentifyReply) -> bytes:
+    values = [_CHECK_VALUE.pack(value.register_id, bytes.fromhex(value.kcv)) for value in reply.check_values]
+    clock = _CLOCK.pack(reply.clock_unix_milliseconds)
+    return b"".join((_short_text(reply.module_id), _short_text(reply.role), clock, _COUNT.pack(len(values)), *values))
+
+
+def _encode_counters_reply(reply: CountersReply) -> bytes:
+    rows = [
+        _REGISTER_COUNT.pack(count.register_id, count.requests, count.tokens, count.units_tenths)
+        for count in reply.counts
+    ]
+    return _COUNT.pack(len(rows)) + b"".join(rows)
+
+
+def _encode_mint_reply(reply: MintReply) -> bytes:
+    tokens = [write_digits(token.reveal(), TOKEN_DIGITS, "token") for token in reply.tokens]
+    return bytes((len(tokens),)) + b"".join(tokens)
+
+
+def _reply_fields(reply: Reply) -> tuple[Command, bytes]:
+    match reply:
+        case MintReply():
+            return Command.MINT, _encode_mint_reply(reply)
+        case MacVerified():
+            return Command.VERIFY_MAC, b""
+        case MacReply():
+            return Command.GENERATE_MAC, reply.mac
+        case VerifyTokenReply():
+            fields = _VERIFIED_TOKEN.pack(reply.token_class, reply.subclass, reply.tid, reply.units_tenths)
+            return Command.VERIFY_TOKEN, fields
+        case CountersReply():
+            return Command.COUNTERS, _encode_counters_reply(reply)
+        case IdentifyReply():
+            return Command.IDENTIFY, _encode_identify_reply(reply)
+        case DecoderKeyReply():
+            return Command.DECODER_KEY, reply.key.reveal()
+        case Refused():
+            return reply.command, b""
+
+
+def encode_reply(correlation_id: int, reply: Reply) -> bytes:
+    """Write one reply as a whole frame, length included.
+
+    Raises:
+        LocalFieldError: a field does not fit the protocol; a bug of the module.
+    """
+    try:
+        command, fields = _reply_fields(reply)
+        header = HEADER.pack(PROTOCOL_VERSION, correlation_id, command.reply_letters.encode("ascii"))
+    except (struct.error, ValueError) as error:
+        raise LocalFieldError(f"a reply does not fit its fields: {error}") from error
+    status = reply.status if isinstance(reply, Refused) else Status.OK
+    octets = len(header) + _STATUS_OCTETS + len(fields)
+    if octets > FRAME_OCTETS_MAX:
+        raise LocalFieldError(f"frame of {octets} octets, more than {FRAME_OCTETS_MAX}")
+    return b"".join((LENGTH.pack(octets), header, status.code.encode("ascii"), fields))
+
+
+def _decode_mint_reply(fields: bytes) -> Reply:
+    count = fields[0]
+    require(1 <= count <= TOKENS_PER_REQUEST_MAX and len(fields) == 1 + count * TOKEN_DIGITS, "token count")
+    digits = read_digits(fields[1:], "tokens")
+    cuts = range(0, len(digits), TOKEN_DIGITS)
+    return MintReply(tokens=tuple([Secret(digits[cut : cut + TOKEN_DIGITS]) for cut in cuts]))
+
+
+def _decode_verify_token_reply(fields: bytes) -> Reply:
+    token_class, subclass, tid, units = _VERIFIED_TOKEN.unpack(fields)
+    return VerifyTokenReply(token_class=token_class, subclass=subclass, tid=tid, units_tenths=Tenths(units))
+
+
+def _decode_mac_reply(fields: bytes) -> Reply:
+    require(len(fields) == MAC_OCTETS, "MAC length")
+    return MacReply(mac=fields)
+
+
+def _decode_mac_verified(fields: bytes) -> Reply:
+    require(not fields, "length")
+    return MacVerified()
+
+
+def _decode_counters_reply(fields: bytes) -> Reply:
+    (count,) = _COUNT.unpack_from(fields)
+    require(len(fields) == _COUNT.size + count * _REGISTER_COUNT.size, "length")
+    rows = _REGISTER_COUNT.iter_unpack(fields[_COUNT.size :])
+    return CountersReply(
+        counts=tuple(
+            [
+                RegisterCount(register_id=register_id, requests=requests, tokens=tokens, units_tenths=units)
+                for register_id, requests, tokens, units in rows
+            ]
+        )
+    )
+
+
+def _read_short_text(fields: bytes, start: int) -> tuple[str, int]:
+    end = start + 1 + fields[start]
+    require(end <= len(fields), "text length")
+    return fields[start + 1 : end].decode("utf-8"), end
+
+
+def _decode_identify_reply(fields: bytes) -> Reply:
+    module_id, at = _read_short_text(fields, 0)
+    role, at = _read_short_text(fields, at)
+    (clock,) = _CLOCK.unpack_from(fields, at)
+    (count,) = _COUNT.unpack_from(fields, at + _CLOCK.size)
+    at += _CLOCK.size + _COUNT.size
+    require(len(fields) == at + count * _CHECK_VALUE.size, "length")
+    values = [CheckValue(register_id=each, kcv=kcv.hex()) for each, kcv in _CHECK_VALUE.iter_unpack(fields[at:])]
+    return IdentifyReply(module_id=module_id, role=role, clock_unix_milliseconds=clock, check_values=tuple(values))
+
+
+def _decode_decoder_key_reply(fields: bytes) -> Reply:
+    require(len(fields) in _DECODER_KEY_OCTETS, "key length")
+    return DecoderKeyReply(key=Secret(fields))
+
+
+_REPLY_DECODERS: dict[Command, Callable[[bytes], Reply]] = {
+    Command.MINT: _decode_mint_reply,
+    Command.VERIFY_TOKEN: _decode_verify_token_reply,
+    Command.GENERATE_MAC: _decode_mac_reply,
+    Command.VERIFY_MAC: _decode_mac_verified,
+    Command.COUNTERS: _decode_counters_reply,
+    Command.IDENTIFY: _decode_identify_reply,
+    Command.DECODER_KEY: _decode_decoder_key_reply,
+}
+
+
+def decode_reply(body: bytes) -> tuple[int, Reply]:
+    """Read one reply.
+
+    Args:
+        body: one body from `FrameReader`, without its length.
+
+    Returns:
+        The correlation id and the reply; `Refused` for any status but ``00``.
+
+    Raises:
+        LinkError: it cannot be read. A module that sends such a thing cannot be trusted with the next; close the link, and
+            take the outcome of everything under way on it as unknown.
+    """
+    correlation_id, letters = read_header(body)
+    command = _COMMAND_BY_REPLY.get(letters)
+    status = _STATUS_BY_CODE.get(body[HEADER.size : HEADER.size + _STATUS_OCTETS])
+    if command is None or status is None:
+        raise LinkError("unknown reply or status")
+    fields = body[HEADER.size + _STATUS_OCTETS :]
+    if status is not Status.OK:
+        if fields:
+            raise LinkError("a refusal has no fields")
+        return correlation_id, Refused(command=command, status=status)
+    decoder = _REPLY_DECODERS.get(command)
+    if decoder is None:
+        raise LinkError("an unknown command cannot have been done")
+    try:
+        return correlation_id, decoder(fields)
+    except (struct.error, ValueError, IndexError) as error:
+        raise LinkError(f"{command.name} reply: {error}") from error

@@ -1,0 +1,258 @@
+"""Requests to the security module: encode and decode."""
+
+import struct
+from collections.abc import Callable
+
+from messages.security_module_frame import (
+    CREDIT_SUBCLASS_MAX,
+    DIVERSIFIER_OCTETS_MAX,
+    FRAME_OCTETS_MAX,
+    HEADER,
+    LENGTH,
+    MAC_OCTETS,
+    PAN_DIGITS,
+    PROTOCOL_VERSION,
+    TARIFF_INDEX_MAX,
+    TID_MAX,
+    TOKEN_DIGITS,
+    TOKENS_PER_REQUEST_MAX,
+    UNITS_TENTHS_MAX,
+    read_digits,
+    read_header,
+    require,
+    write_digits,
+)
+from messages.security_module_shapes import (
+    Command,
+    DecoderKey,
+    FieldError,
+    GenerateMac,
+    Identify,
+    LocalFieldError,
+    ReadCounters,
+    Request,
+    Status,
+    VerifyMac,
+    VerifyToken,
+)
+from vending.ports import MacKey, MacScheme, MintRequest
+from vending.secret import Secret
+
+_MINT = struct.Struct(">QH18sBBBB")
+_TOKEN_ORDER = struct.Struct(">II")
+_VERIFY_TOKEN = struct.Struct(">H18sBB20s")
+_GENERATE_MAC = struct.Struct(">HBB")
+_VERIFY_MAC = struct.Struct(">HBB8s")
+_DECODER_KEY = struct.Struct(">H18sBB")
+_COMMAND_BY_LETTERS = {command.value.encode("ascii"): command for command in Command if command is not Command.UNKNOWN}
+
+_SCHEME_CODES = {MacScheme.X9_19: 1, MacScheme.AES_CMAC: 2}
+_SCHEME_NAMES = {code: scheme for scheme, code in _SCHEME_CODES.items()}
+
+
+def _encode_mint(request: MintRequest) -> bytes:
+    orders = request.tokens
+    if not 1 <= len(orders) <= TOKENS_PER_REQUEST_MAX:
+        raise LocalFieldError(f"{len(orders)} tokens, not 1 to {TOKENS_PER_REQUEST_MAX}")
+    head = _MINT.pack(
+        request.request_id,
+        request.register_id,
+        write_digits(request.pan, PAN_DIGITS, "pan"),
+        request.tariff_index,
+        request.encryption_algorithm,
+        request.subclass,
+        len(orders),
+    )
+    return head + b"".join([_TOKEN_ORDER.pack(tid, units) for tid, units in orders])
+
+
+def _encode_verify_token(request: VerifyToken) -> bytes:
+    return _VERIFY_TOKEN.pack(
+        request.register_id,
+        write_digits(request.pan, PAN_DIGITS, "pan"),
+        request.tariff_index,
+        request.encryption_algorithm,
+        write_digits(request.token.reveal(), TOKEN_DIGITS, "token"),
+    )
+
+
+def _diversifier(key: MacKey) -> bytes:
+    text = key.diversifier
+    if len(text) > DIVERSIFIER_OCTETS_MAX or not (text.isascii() and text.isprintable()):
+        raise LocalFieldError("diversifier is not up to 16 printable ASCII characters")
+    return text.encode("ascii")
+
+
+def _scheme_code(key: MacKey) -> int:
+    code = _SCHEME_CODES.get(key.scheme)
+    if code is None:
+        raise LocalFieldError(f"unknown MAC scheme {key.scheme!r}")
+    return code
+
+
+def _encode_generate_mac(request: GenerateMac) -> bytes:
+    diversifier = _diversifier(request.key)
+    head = _GENERATE_MAC.pack(request.key.register_id, _scheme_code(request.key), len(diversifier))
+    return head + diversifier + request.data
+
+
+def _encode_verify_mac(request: VerifyMac) -> bytes:
+    if len(request.mac) != MAC_OCTETS:
+        raise LocalFieldError("mac is not 8 octets")
+    diversifier = _diversifier(request.key)
+    head = _VERIFY_MAC.pack(request.key.register_id, _scheme_code(request.key), len(diversifier), request.mac)
+    return head + diversifier + request.data
+
+
+def _encode_decoder_key(request: DecoderKey) -> bytes:
+    pan = write_digits(request.pan, PAN_DIGITS, "pan")
+    return _DECODER_KEY.pack(request.register_id, pan, request.tariff_index, request.encryption_algorithm)
+
+
+def _request_fields(request: Request) -> tuple[Command, bytes]:
+    match request:
+        case MintRequest():
+            return Command.MINT, _encode_mint(request)
+        case VerifyMac():
+            return Command.VERIFY_MAC, _encode_verify_mac(request)
+        case GenerateMac():
+            return Command.GENERATE_MAC, _encode_generate_mac(request)
+        case VerifyToken():
+            return Command.VERIFY_TOKEN, _encode_verify_token(request)
+        case ReadCounters():
+            return Command.COUNTERS, b""
+        case Identify():
+            return Command.IDENTIFY, b""
+        case DecoderKey():
+            return Command.DECODER_KEY, _encode_decoder_key(request)
+
+
+def encode_request(correlation_id: int, request: Request) -> bytes:
+    """Write one request as a whole frame, length included.
+
+    Args:
+        correlation_id: 0 to 2**64 - 1, one of its own for every request under way on the link.
+        request: what is asked.
+
+    Raises:
+        LocalFieldError: a field does not fit the protocol; our own fault, nothing may be sent.
+    """
+    try:
+        command, fields = _request_fields(request)
+        header = HEADER.pack(PROTOCOL_VERSION, correlation_id, command.value.encode("ascii"))
+    except struct.error as error:
+        raise LocalFieldError(f"a number does not fit its field: {error}") from error
+    octets = len(header) + len(fields)
+    if octets > FRAME_OCTETS_MAX:
+        raise LocalFieldError(f"frame of {octets} octets, more than {FRAME_OCTETS_MAX}")
+    return LENGTH.pack(octets) + header + fields
+
+
+def _decode_mint(fields: bytes) -> MintRequest:
+    request_id, register_id, pan, tariff_index, algorithm, subclass, count = _MINT.unpack_from(fields)
+    require(1 <= count <= TOKENS_PER_REQUEST_MAX, "token count")
+    require(len(fields) == _MINT.size + count * _TOKEN_ORDER.size, "length")
+    require(tariff_index <= TARIFF_INDEX_MAX, "tariff index")
+    require(subclass <= CREDIT_SUBCLASS_MAX, "sub-class")
+    orders = tuple(_TOKEN_ORDER.iter_unpack(fields[_MINT.size :]))
+    for tid, units in orders:
+        require(tid <= TID_MAX, "TID")
+        require(1 <= units <= UNITS_TENTHS_MAX, "units")
+    return MintRequest(
+        request_id=request_id,
+        register_id=register_id,
+        pan=read_digits(pan, "PAN"),
+        tariff_index=tariff_index,
+        encryption_algorithm=algorithm,
+        subclass=subclass,
+        tokens=orders,
+    )
+
+
+def _decode_verify_token(fields: bytes) -> VerifyToken:
+    register_id, pan, tariff_index, algorithm, token = _VERIFY_TOKEN.unpack(fields)
+    require(tariff_index <= TARIFF_INDEX_MAX, "tariff index")
+    return VerifyToken(
+        register_id=register_id,
+        pan=read_digits(pan, "PAN"),
+        tariff_index=tariff_index,
+        encryption_algorithm=algorithm,
+        token=Secret(read_digits(token, "token")),
+    )
+
+
+def _read_mac_key(register_id: int, scheme: int, diversifier: bytes, octets: int) -> MacKey:
+    require(scheme in _SCHEME_NAMES, "MAC scheme")
+    require(octets <= DIVERSIFIER_OCTETS_MAX and len(diversifier) == octets, "diversifier length")
+    text = diversifier.decode("ascii")
+    require(text.isprintable(), "diversifier is not printable ASCII")
+    return MacKey(register_id=register_id, scheme=_SCHEME_NAMES[scheme], diversifier=text)
+
+
+def _decode_generate_mac(fields: bytes) -> GenerateMac:
+    register_id, scheme, octets = _GENERATE_MAC.unpack_from(fields)
+    start = _GENERATE_MAC.size
+    key = _read_mac_key(register_id, scheme, fields[start : start + octets], octets)
+    return GenerateMac(key=key, data=fields[start + octets :])
+
+
+def _decode_verify_mac(fields: bytes) -> VerifyMac:
+    register_id, scheme, octets, mac = _VERIFY_MAC.unpack_from(fields)
+    start = _VERIFY_MAC.size
+    key = _read_mac_key(register_id, scheme, fields[start : start + octets], octets)
+    return VerifyMac(key=key, mac=mac, data=fields[start + octets :])
+
+
+def _decode_read_counters(fields: bytes) -> ReadCounters:
+    require(not fields, "length")
+    return ReadCounters()
+
+
+def _decode_identify(fields: bytes) -> Identify:
+    require(not fields, "length")
+    return Identify()
+
+
+def _decode_decoder_key(fields: bytes) -> DecoderKey:
+    register_id, pan, tariff_index, algorithm = _DECODER_KEY.unpack(fields)
+    require(tariff_index <= TARIFF_INDEX_MAX, "tariff index")
+    return DecoderKey(
+        register_id=register_id,
+        pan=read_digits(pan, "PAN"),
+        tariff_index=tariff_index,
+        encryption_algorithm=algorithm,
+    )
+
+
+_REQUEST_DECODERS: dict[Command, Callable[[bytes], Request]] = {
+    Command.MINT: _decode_mint,
+    Command.VERIFY_TOKEN: _decode_verify_token,
+    Command.GENERATE_MAC: _decode_generate_mac,
+    Command.VERIFY_MAC: _decode_verify_mac,
+    Command.COUNTERS: _decode_read_counters,
+    Command.IDENTIFY: _decode_identify,
+    Command.DECODER_KEY: _decode_decoder_key,
+}
+
+
+def decode_request(body: bytes) -> tuple[int, Request]:
+    """Read one request.
+
+    Args:
+        body: one body from `FrameReader`, without its length.
+
+    Returns:
+        The correlation id and the request.
+
+    Raises:
+        LinkError: the header cannot be read; close the link.
+        FieldError: a field cannot be read; answer its status. Anything else is a bug.
+    """
+    correlation_id, letters = read_header(body)
+    command = _COMMAND_BY_LETTERS.get(letters)
+    if command is None:
+        raise FieldError(correlation_id, Command.UNKNOWN, Status.UNKNOWN_COMMAND, "command")
+    try:
+        return correlation_id, _REQUEST_DECODERS[command](body[HEADER.size :])
+    except (struct.error, ValueError) as error:
+        raise FieldError(correlation_id, command, Status.FORMAT_ERROR, str(error)) from error

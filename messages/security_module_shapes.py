@@ -1,0 +1,235 @@
+"""What is said between the switch and the security module: commands, statuses, requests and replies, as frozen objects.
+
+How they look on the wire is in `messages.security_module`, which also exports every name of this file.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+from vending.money import Tenths
+from vending.ports import MacKey, MintRequest
+from vending.secret import Secret
+
+
+class Status(Enum):
+    """What became of a request: two digits and their meaning, after the codes of STS 600-8-6 where it has one.
+
+    Attributes:
+        code: the two digits on the wire.
+        meaning: for people.
+        is_refusal: the module looked the request up and says that nothing was minted under its id and nothing ever will be.
+            The others (``permission``, ``overloaded``, ``stopping``, ``internal_error``) say nothing about that id: it may have
+            been minted by an earlier request whose answer was lost, so ask again.
+    """
+
+    OK = ("00", "done", False)
+    MAC_MISMATCH = ("01", "the message authentication code is wrong", False)
+    TOKEN_INVALID = ("02", "the token is no credit token under this register, PAN and tariff index", False)
+    UNKNOWN_COMMAND = ("22", "no such command", True)
+    FORMAT_ERROR = ("24", "a field is malformed or out of range", True)
+    PAN_INVALID = ("25", "the check digit of the PAN is wrong", True)
+    UNKNOWN_REGISTER = ("28", "no such key register", True)
+    VENDING_INHIBITED = ("40", "the register is inhibited by its operator", True)
+    REGISTER_EXPIRED = ("41", "the register, or its key for this token identifier, is expired", True)
+    TID_OUTSIDE_WINDOW = ("42", "the token identifier is too far from the module's clock", True)
+    LIMIT_EXCEEDED = ("43", "a limit of the register is exceeded", True)
+    NOT_ACTIVE_YET = ("45", "the register is not active yet", True)
+    REQUEST_CONFLICT = ("46", "the request id was used before with other content", True)
+    REGISTER_CONTRADICTION = ("47", "the register does not allow this algorithm, sub-class, scheme or use", True)
+    OVERLOADED = ("90", "too many requests wait; ask again", False)
+    STOPPING = ("91", "the module is stopping; ask again, or another", False)
+    PERMISSION = ("98", "the role of this client does not allow the command", False)
+    INTERNAL_ERROR = ("99", "a fault of the module; the outcome is unknown", False)
+
+    def __init__(self, code: str, meaning: str, is_refusal: bool) -> None:
+        self.code = code
+        self.meaning = meaning
+        self.is_refusal = is_refusal
+
+
+class Command(Enum):
+    """What can be asked; the value is what stands on the wire."""
+
+    MINT = "MT"
+    VERIFY_TOKEN = "VT"  # noqa: S105
+    GENERATE_MAC = "MG"
+    VERIFY_MAC = "MV"
+    COUNTERS = "CT"
+    IDENTIFY = "ID"
+    DECODER_KEY = "DK"
+    UNKNOWN = "EQ"
+    """Never sent: its reply letters ``ER`` answer a command that the module does not know."""
+
+    @property
+    def reply_letters(self) -> str:
+        """The same command as it stands in a reply: second letter plus one."""
+        return self.value[0] + chr(ord(self.value[1]) + 1)
+
+
+class LinkError(Exception):
+    """What came is not this protocol: nothing on this link can be trusted any more, close it."""
+
+
+class FieldError(Exception):
+    """A frame whose header could be read and whose fields could not: answer it by its status and go on.
+
+    Attributes:
+        correlation_id: of the frame.
+        command: `Command.UNKNOWN` if the letters were not known.
+        status: `Status.FORMAT_ERROR` or `Status.UNKNOWN_COMMAND`.
+        detail: which field, for our log.
+    """
+
+    def __init__(self, correlation_id: int, command: Command, status: Status, detail: str) -> None:
+        super().__init__(correlation_id, command, status, detail)
+        self.correlation_id = correlation_id
+        self.command = command
+        self.status = status
+        self.detail = detail
+
+
+class LocalFieldError(ValueError):
+    """We tried to send something that the protocol cannot say; nothing was sent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyToken:
+    """Decrypt a token as the meter would and say what is in it. ``token`` is 20 digits."""
+
+    register_id: int
+    pan: str
+    tariff_index: int
+    encryption_algorithm: int
+    token: Secret[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerateMac:
+    """Make 8 octets of MAC over *data*."""
+
+    key: MacKey
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyMac:
+    """Compare *mac* with the MAC over *data*."""
+
+    key: MacKey
+    mac: bytes
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadCounters:
+    """What has every register minted since it was made?"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identify:
+    """Who are you, what time is it, which keys do you hold? Also the heartbeat of a link."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecoderKey:
+    """Give the decoder key of one meter, to be put into it. Test registers only."""
+
+    register_id: int
+    pan: str
+    tariff_index: int
+    encryption_algorithm: int
+
+
+Request = MintRequest | VerifyToken | GenerateMac | VerifyMac | ReadCounters | Identify | DecoderKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MintReply:
+    """The tokens, 20 digits each, in the order asked for."""
+
+    tokens: Sequence[Secret[str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyTokenReply:
+    """What a valid credit token holds."""
+
+    token_class: int
+    subclass: int
+    tid: int
+    units_tenths: Tenths
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MacReply:
+    """The 8 octets asked for."""
+
+    mac: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MacVerified:
+    """The MAC is right. A wrong one is `Refused` with `Status.MAC_MISMATCH`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisterCount:
+    """What one register has minted since it was made; a request that was asked twice counts once.
+
+    Attributes:
+        register_id: the key register.
+        requests: mint requests that were done.
+        tokens: tokens in them.
+        units_tenths: tenths of a unit in those tokens.
+    """
+
+    register_id: int
+    requests: int
+    tokens: int
+    units_tenths: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountersReply:
+    """One count per vending register, in ascending order of its id."""
+
+    counts: Sequence[RegisterCount]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckValue:
+    """Which key stands in a register: its key check value, 6 hexadecimal digits, never the key."""
+
+    register_id: int
+    kcv: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentifyReply:
+    """The module, the role it gave this client, its clock (milliseconds since 1970 UTC) and its keys."""
+
+    module_id: str
+    role: str
+    clock_unix_milliseconds: int
+    check_values: Sequence[CheckValue]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecoderKeyReply:
+    """8 octets for EA07, 16 for EA11."""
+
+    key: Secret[bytes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """Any status but ``00``."""
+
+    command: Command
+    status: Status
+
+
+Reply = (
+    MintReply | VerifyTokenReply | MacReply | MacVerified | CountersReply | IdentifyReply | DecoderKeyReply | Refused
+)

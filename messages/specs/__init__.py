@@ -1,0 +1,1 @@
+"""One module per dialect: its field table as a pyiso8583 specification dictionary."""

@@ -1,0 +1,340 @@
+"""docs/wire/datafono.md against the code: its hex is built, read back and verified, and its tables are those of the code.
+
+``python tests/messages/test_wire_document.py`` writes the hex blocks anew after a change of `EXAMPLES`.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import iso8583
+import pytest
+from Crypto.Cipher import AES, DES
+from Crypto.Hash import CMAC
+from psec.mac import generate_retail_mac
+
+from acquirers.datafono_answers import ECHOED_FIELDS
+from acquirers.datafono_requests import DIGEST_FIELDS
+from acquirers.response_codes import ISO_1987
+from config.acquirer import AcquirerSection
+from messages.codec import DATAFONO
+from messages.describe import describe
+from messages.framing import FRAME_OCTETS_MAX_DEFAULT, Frame, FrameReader, FrameStyle, write_frame, write_keep_alive
+from messages.iso8583_codec import ReferenceCodec
+from messages.iso_message import IsoMessage
+from messages.mac import MAC_FIELDS, covered, splice_mac, split_mac, with_placeholder
+from messages.specs.datafono import SPEC
+from messages.subfields import SubElement, build_sub_elements, parse_sub_elements
+from messages.tpdu import Tpdu, split_tpdu
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "wire" / "datafono.md"
+KEY = bytes.fromhex("0123456789ABCDEFFEDCBA9876543210")
+REQUEST_TPDU = Tpdu(destination="0003", source="0000")
+BLOCK = re.compile(r"(<!-- hex: ([a-z0-9-]+) -->\n```hex\n)(.*?)(```\n)", re.DOTALL)
+WIDTH = 12
+
+
+def sub_elements(*pairs: tuple[str, str]) -> str:
+    """Write pairs of tag and value."""
+    return build_sub_elements(SubElement(tag, value) for tag, value in pairs)
+
+
+def identity(stan: str, time: str) -> dict[int, str]:
+    """Return the data elements that say which request this is; *time* is hhmmss in UTC on 23 November."""
+    local = f"{int(time[:2]) - 5:02d}{time[2:]}"
+    fields = {7: "1123" + time, 11: stan, 12: local, 13: "1123", 24: "003", 41: "TERM0001", 42: "TIENDA LA ESQUI"}
+    return dict(sorted(fields.items()))
+
+
+def answer(request: IsoMessage, code: str, more: dict[int, str] | None = None) -> IsoMessage:
+    """Return the answer: what is carried back, the code and *more*."""
+    back = {number: request.text(number) for number in ECHOED_FIELDS if number in request}
+    return IsoMessage(mti=request.answer_mti, fields=back | {39: code} | (more or {}))
+
+
+def network(stan: str, code: str) -> IsoMessage:
+    """Return a network management request."""
+    fields = {number: value for number, value in identity(stan, "163000").items() if number not in (12, 13)}
+    return IsoMessage(mti="0800", fields=fields | {70: code})
+
+
+METER = {2: "37000000007"}
+ACCOUNT = (
+    ("HN", "MARÍA PEÑA"),
+    ("AD", "CL 5 # 3-20 SUR"),
+    ("AC", "0077000001"),
+    ("MT", "37000000007"),
+    ("SV", "1"),
+    ("CL", "residential"),
+    ("ST", "1"),
+)
+LINES = (
+    ("PD", "2000000"),
+    ("CI", "0"),
+    ("CO", "0"),
+    ("UN", "338"),
+    ("CH", "1800000"),
+    ("FC", "3042000"),
+    ("SB", "1242000"),
+    ("CN", "0"),
+    ("MD", "1838"),
+    ("BK", "230;3600000;9000000"),
+    ("BK", "108;9000000;9000000"),
+    ("TK", "obligation;mora-2026-03;200000;0;200000;5800000;0"),
+)
+PAID_LINES = (
+    ("RC", "1000123"),
+    ("PD", "500000"),
+    ("CI", "0"),
+    ("CO", "0"),
+    ("UN", "0"),
+    ("CH", "0"),
+    ("FC", "0"),
+    ("SB", "0"),
+    ("CN", "0"),
+    ("MD", "1838"),
+    ("TK", "obligation;mora-2026-03;500000;0;500000;5300000;0"),
+)
+OWED = (("OW", "6000000"), ("OV", "6000000"), ("MN", "100000"), ("MX", "50000000"), ("MD", "1500"))
+
+SIGN_ON, SIGN_OFF, ECHO = network("000001", "001"), network("000099", "002"), network("000002", "301")
+INQUIRY = IsoMessage(mti="0100", fields=METER | {3: "310000"} | identity("000003", "163010"))
+TRIAL = IsoMessage(
+    mti="0100", fields=METER | {3: "310000", 4: "000002000000", 49: "170"} | identity("000004", "163020")
+)
+RECHARGE = IsoMessage(
+    mti="0200", fields=METER | {3: "500000", 4: "000002000000", 49: "170"} | identity("000005", "163030")
+)
+REPEAT = IsoMessage(mti="0201", fields=RECHARGE.fields)
+VOLUNTARY = IsoMessage(
+    mti="0200",
+    fields=METER
+    | {3: "500100", 4: "000002000000", 48: sub_elements(("VO", "mora-2026-03"), ("VA", "100000")), 49: "170"}
+    | identity("000006", "163500"),
+)
+TOO_LITTLE = IsoMessage(
+    mti="0200", fields=METER | {3: "500000", 4: "000000001000", 49: "170"} | identity("000007", "163600")
+)
+PAYMENT = IsoMessage(
+    mti="0200",
+    fields=METER
+    | {3: "530000", 4: "000000500000", 48: sub_elements(("OB", "mora-2026-03")), 49: "170"}
+    | identity("000008", "163700"),
+)
+REVERSAL = IsoMessage(
+    mti="0400",
+    fields=METER
+    | {3: "500000", 4: "000002000000", 49: "170", 90: "0200" + "000005" + "1123163030" + "0" * 22}
+    | identity("000009", "163130"),
+)
+SOLD = {37: "632716000005", 38: "000122", 48: sub_elements(*ACCOUNT), 62: "12345678901234567890"}
+SOLD[63] = sub_elements(("RC", "1000122"), *LINES)
+PAID = {37: "632716000008", 38: "000123", 48: sub_elements(*ACCOUNT), 63: sub_elements(*PAID_LINES)}
+EXAMPLES = {
+    "sign-on": SIGN_ON,
+    "sign-on-answer": answer(SIGN_ON, "00"),
+    "sign-off": SIGN_OFF,
+    "sign-off-answer": answer(SIGN_OFF, "00"),
+    "echo": ECHO,
+    "echo-answer": answer(ECHO, "00"),
+    "inquiry": INQUIRY,
+    "inquiry-answer": answer(INQUIRY, "00", {48: sub_elements(*ACCOUNT, *OWED)}),
+    "trial": TRIAL,
+    "trial-answer": answer(TRIAL, "00", {48: sub_elements(*ACCOUNT, *OWED), 63: sub_elements(*LINES)}),
+    "recharge": RECHARGE,
+    "recharge-repeated": REPEAT,
+    "recharge-answer": answer(RECHARGE, "00", SOLD),
+    "recharge-voluntary": VOLUNTARY,
+    "recharge-small": TOO_LITTLE,
+    "recharge-declined": answer(TOO_LITTLE, "70"),
+    "recharge-in-progress": answer(RECHARGE, "09"),
+    "payment": PAYMENT,
+    "payment-answer": answer(PAYMENT, "00", PAID),
+    "reversal": REVERSAL,
+    "reversal-repeated": IsoMessage(mti="0401", fields=REVERSAL.fields),
+    "reversal-stands": answer(REVERSAL, "21", SOLD),
+    "reversal-nothing-done": answer(REVERSAL, "00"),
+    "rejection": IsoMessage(mti="0620", fields={39: "30"}),
+}
+
+
+def has_mac(message: IsoMessage) -> bool:
+    """Network management and rejections have none."""
+    return message.mti[1] not in "68"
+
+
+def retail_mac(octets: bytes) -> bytes:
+    """X9.19 by psec."""
+    mac: bytes = generate_retail_mac(KEY[:8], KEY[8:], octets, 1, 8)
+    return mac
+
+
+def framed(message: IsoMessage) -> bytes:
+    """Return a whole frame with TPDU and, where it belongs, a MAC by X9.19."""
+    if has_mac(message):
+        encoded = DATAFONO.encode(with_placeholder(message))
+        encoded = splice_mac(encoded, retail_mac(covered(encoded)))
+    else:
+        encoded = DATAFONO.encode(message)
+    is_answer = not message.is_request or message.mti == "0620"
+    tpdu = REQUEST_TPDU.swapped() if is_answer else REQUEST_TPDU
+    return write_frame(FrameStyle.BINARY_2, tpdu.octets + encoded)
+
+
+def annotated(frame: bytes) -> str:
+    """Write a frame as lines of octets, a semicolon, and what they are."""
+    tpdu, octets = split_tpdu(frame[2:])
+    parts, encoded = iso8583.decode(octets, SPEC)
+    lines = [(frame[:2], f"length {len(frame) - 2}"), (tpdu.octets, f"TPDU to {tpdu.destination} from {tpdu.source}")]
+    lines += [(encoded["t"]["data"], f"MTI {parts['t']}"), (encoded["p"]["data"], "bitmap")]
+    if "1" in encoded:
+        lines.append((encoded["1"]["data"], "bitmap, secondary"))
+    for number, value in DATAFONO.decode(octets).fields.items():
+        part = encoded[str(number)]
+        shown = "MAC" if number in MAC_FIELDS else value
+        length = f"length {part['len'].hex()}, " if part["len"] else ""
+        if number in (48, 63):
+            lines.append((part["len"], f"{number} {SPEC[str(number)]['notation']} {length.rstrip(', ')}"))
+            lines += [
+                (build_sub_elements([element]).encode("latin-1"), f"   {element.tag} {element.value}")
+                for element in parse_sub_elements(value)
+            ]
+        else:
+            lines.append((part["len"] + part["data"], f"{number} {SPEC[str(number)]['notation']} {length}{shown}"))
+    return "".join(_wrapped(octets, words) for octets, words in lines)
+
+
+def _wrapped(octets: bytes, words: str) -> str:
+    rows = [octets[at : at + WIDTH].hex(" ").upper() for at in range(0, len(octets), WIDTH)]
+    return "".join(
+        f"{row:<{WIDTH * 3}}; {words if not at else '   ...'}".rstrip() + "\n" for at, row in enumerate(rows)
+    )
+
+
+def blocks() -> Iterator[tuple[str, str]]:
+    """Yield name and text of each hex block of the document."""
+    for _, name, text, _ in BLOCK.findall(DOCUMENT.read_text(encoding="utf-8")):
+        yield name, text
+
+
+def octets_of(text: str) -> bytes:
+    """Read the octets of a block; what stands behind a semicolon is for people."""
+    return bytes.fromhex(" ".join(line.partition(";")[0] for line in text.splitlines()))
+
+
+def test_the_document_shows_every_message_once() -> None:
+    """Every example stands in the document, and no other hex does."""
+    assert sorted(name for name, _ in blocks()) == sorted(EXAMPLES)
+
+
+@pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_hex_is_what_the_code_writes_and_reads(name: str) -> None:
+    """Octets and words of a block are those of the code; both codecs read the message and write it again."""
+    text = dict(blocks())[name]
+    frame = octets_of(text)
+    assert frame == framed(EXAMPLES[name])
+    assert text == annotated(frame)
+    assert FrameReader(FrameStyle.BINARY_2).receive(frame) == [Frame(frame[2:])]
+    _, octets = split_tpdu(frame[2:])
+    message = DATAFONO.decode(octets)
+    assert message.without_fields(*MAC_FIELDS) == EXAMPLES[name]
+    assert DATAFONO.encode(message) == ReferenceCodec(SPEC).encode(message) == octets
+    assert describe(frame).error is None
+
+
+@pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
+@pytest.mark.parametrize("name", [name for name, message in EXAMPLES.items() if has_mac(message)])
+def test_the_macs_verify_with_another_library(name: str) -> None:
+    """The MAC of each block verifies with psec and, block by block, with single DES of pycryptodome."""
+    _, octets = split_tpdu(octets_of(dict(blocks())[name])[2:])
+    sealed = split_mac(DATAFONO.decode(octets), octets)
+    assert sealed.mac == retail_mac(sealed.covered) == worked(sealed.covered)[-1]
+
+
+def worked(octets: bytes) -> list[bytes]:
+    """X9.19 step by step: last block of the chain, after the right key, after the left key again."""
+    last = DES.new(KEY[:8], DES.MODE_CBC, bytes(8)).encrypt(octets + bytes(-len(octets) % 8))[-8:]
+    turned = DES.new(KEY[8:], DES.MODE_ECB).decrypt(last)
+    return [last, turned, DES.new(KEY[:8], DES.MODE_ECB).encrypt(turned)]
+
+
+def test_the_worked_macs_are_right() -> None:
+    """The octets, the steps and both results in the document's example are computed here again."""
+    text = DOCUMENT.read_text(encoding="utf-8")
+    data = covered(DATAFONO.encode(with_placeholder(RECHARGE)))
+    steps = worked(data)
+    cmac = CMAC.new(KEY, data, ciphermod=AES).digest()
+    for shown in (data, steps[0], steps[1], steps[2], cmac, cmac[:8]):
+        assert shown.hex().upper() in text.replace("\n", "").replace(" ", ""), shown.hex()
+    assert f"{len(data)} octets" in text
+    assert KEY.hex().upper() in text
+
+
+def rows(heading: str) -> list[list[str]]:
+    """Return the cells of the first table under a heading."""
+    section = DOCUMENT.read_text(encoding="utf-8").split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[1:]]
+
+
+def test_the_response_codes_are_those_that_are_sent() -> None:
+    """The table of data element 39 has every code under its name, and no other."""
+    assert {row[1]: row[0] for row in rows("Response codes (39)")} == {
+        code.value: digits for code, digits in ISO_1987.items()
+    }
+    assert {row[1]: row[2] == "yes" for row in rows("Response codes (39)")} == {
+        code.value: code.is_final for code in ISO_1987
+    }
+
+
+def test_the_field_table_is_that_of_the_dialect() -> None:
+    """Every data element named in the document has the notation of the field table."""
+    table = {row[0]: row[1] for row in rows("Data elements in use")}
+    assert {number: SPEC[number]["notation"] for number in table} == table
+    used = {str(number) for message in EXAMPLES.values() for number in message.fields} | {"64", "128"}
+    assert set(table) == used
+
+
+def test_the_numbers_in_the_text_are_those_of_the_code() -> None:
+    """Limits, timers, carried-back and digested elements are said as they are."""
+    text = " ".join(DOCUMENT.read_text(encoding="utf-8").split())
+    defaults = {name: field.default for name, field in AcquirerSection.model_fields.items()}
+    assert f"{FRAME_OCTETS_MAX_DEFAULT} octets" in text
+    assert defaults["frame_octets_max"] == FRAME_OCTETS_MAX_DEFAULT
+    for name, words in (
+        ("frame_timeout_seconds", "within {} seconds of its first octet"),
+        ("keep_alive_interval_seconds", "at most one in {} seconds"),
+        ("idle_timeout_seconds", "{} seconds without a request"),
+        ("answer_deadline_seconds", "within {} seconds of the request"),
+    ):
+        assert words.format(int(defaults[name])) in text, name
+    assert f"elements {', '.join(map(str, ECHOED_FIELDS))}" in text
+    assert f"elements {', '.join(map(str, DIGEST_FIELDS))}" in text
+    assert write_keep_alive(FrameStyle.BINARY_2).hex(" ") in text
+
+
+def test_the_sums_of_the_examples_hold() -> None:
+    """The ticket in the example adds up: money in is money out, and full cost is what was charged and the subsidy."""
+    for name in ("recharge-answer", "trial-answer", "payment-answer"):
+        elements = parse_sub_elements(EXAMPLES[name].text(63))
+        one = {element.tag: int(element.value) for element in elements if element.tag not in ("BK", "TK")}
+        taken = sum(int(element.value.split(";")[2]) for element in elements if element.tag == "TK")
+        cut = [[int(part) for part in element.value.split(";")] for element in elements if element.tag == "BK"]
+        assert one["PD"] + one["CI"] == taken + one["CH"] + one["CO"]
+        assert one["CH"] + one["SB"] - one["CN"] == one["FC"]
+        assert sum(block[0] for block in cut) == one["UN"]
+        assert sum(block[0] * block[1] for block in cut) // 1000 == one["CH"]
+        assert sum(block[0] * block[2] for block in cut) // 1000 == one["FC"]
+
+
+def rewrite() -> None:
+    """Write every hex block of the document from `EXAMPLES`."""
+    text = DOCUMENT.read_text(encoding="utf-8")
+    DOCUMENT.write_text(
+        BLOCK.sub(lambda found: found[1] + annotated(framed(EXAMPLES[found[2]])) + found[4], text), encoding="utf-8"
+    )
+
+
+if __name__ == "__main__":
+    rewrite()
