@@ -1,0 +1,165 @@
+"""One connection's worth of the security-module protocol, pure: requests in, octets out; octets in, paired answers out.
+
+Nothing here knows a socket, a clock or a reactor: times are handed in. Answers may come in any order; each is given to the waiter of
+its own request or to nobody.
+"""
+
+from collections.abc import Iterator
+from typing import Generic, TypeVar
+
+from messages.security_module import (
+    Command,
+    CountersReply,
+    DecoderKey,
+    DecoderKeyReply,
+    FrameReader,
+    GenerateMac,
+    Identify,
+    IdentifyReply,
+    LinkError,
+    MacReply,
+    MacVerified,
+    MintReply,
+    ReadCounters,
+    Refused,
+    Reply,
+    Request,
+    VerifyMac,
+    VerifyToken,
+    VerifyTokenReply,
+    decode_reply,
+    encode_request,
+)
+from vending.ports import MintRequest
+
+W = TypeVar("W")
+
+_ANSWERED_BY: dict[type[Request], tuple[type[Reply], Command]] = {
+    MintRequest: (MintReply, Command.MINT),
+    VerifyToken: (VerifyTokenReply, Command.VERIFY_TOKEN),
+    GenerateMac: (MacReply, Command.GENERATE_MAC),
+    VerifyMac: (MacVerified, Command.VERIFY_MAC),
+    ReadCounters: (CountersReply, Command.COUNTERS),
+    Identify: (IdentifyReply, Command.IDENTIFY),
+    DecoderKey: (DecoderKeyReply, Command.DECODER_KEY),
+}
+
+
+class InFlightLimitError(Exception):
+    """As many requests are under way on this link as it may have; nothing was sent."""
+
+
+class RemoteProtocolError(Exception):
+    """The module broke the protocol: nothing on this link can be trusted any more, drop it."""
+
+
+class ClientSession(Generic[W]):
+    """Pairs requests with answers on one connection.
+
+    A *waiter* is whatever the caller wants back with the answer; the session never looks at it.
+
+    Args:
+        in_flight_max: see `hsm_client.limits.LinkLimits`.
+        abandoned_max: likewise.
+    """
+
+    __slots__ = ("_abandoned", "_abandoned_max", "_in_flight", "_in_flight_max", "_reader", "next_id")
+
+    def __init__(self, *, in_flight_max: int, abandoned_max: int) -> None:
+        self._reader = FrameReader()
+        self._in_flight: dict[int, tuple[W, Request, float]] = {}
+        self._in_flight_max = in_flight_max
+        # Ids given up on, so that their late answers are told from answers to what was never asked.
+        self._abandoned: set[int] = set()
+        self._abandoned_max = abandoned_max
+        self.next_id = 1
+        """Correlation id of the next request: ids rise by one, so every request written before has a smaller one."""
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests wait for their answer."""
+        return len(self._in_flight)
+
+    @property
+    def is_stalled(self) -> bool:
+        """Whether the module owes so many answers that the link is to be dropped."""
+        return len(self._abandoned) > self._abandoned_max
+
+    def send(self, request: Request, waiter: W, *, expires_at_seconds: float, is_probe: bool = False) -> bytes:
+        """Take a request under way.
+
+        Args:
+            request: what to ask.
+            waiter: comes back with the answer.
+            expires_at_seconds: on the caller's clock; see `expire`.
+            is_probe: may exceed the limit: a full link must still be asked whether it lives. The caller has one at a time.
+
+        Returns:
+            The frame to be written.
+
+        Raises:
+            InFlightLimitError: try elsewhere.
+            messages.security_module.LocalFieldError: the request cannot be said in this protocol.
+        """
+        if len(self._in_flight) >= self._in_flight_max and not is_probe:
+            raise InFlightLimitError
+        correlation_id = self.next_id
+        frame = encode_request(correlation_id, request)
+        self.next_id = correlation_id + 1
+        self._in_flight[correlation_id] = (waiter, request, expires_at_seconds)
+        return frame
+
+    def receive(self, data: bytes) -> Iterator[tuple[W | None, Reply]]:
+        """Take octets, cut anywhere, and yield each answer with its waiter; None stands for one that came too late.
+
+        Raises:
+            RemoteProtocolError: while iterating, after the good answers before it have been yielded.
+        """
+        try:
+            for body in self._reader.receive(data):
+                correlation_id, reply = decode_reply(body)
+                entry = self._in_flight.get(correlation_id)
+                if entry is not None:
+                    _check_answers(entry[1], reply)
+                    del self._in_flight[correlation_id]
+                    yield entry[0], reply
+                elif correlation_id in self._abandoned:
+                    self._abandoned.discard(correlation_id)
+                    yield None, reply
+                else:
+                    raise RemoteProtocolError(f"an answer to {correlation_id}, which waits for none")
+        except LinkError as error:
+            raise RemoteProtocolError(str(error)) from error
+
+    def expire(self, now_seconds: float) -> list[W]:
+        """Give up every request whose time is over and return their waiters, oldest first. Late answers will be dropped."""
+        over = [
+            (correlation_id, entry[0]) for correlation_id, entry in self._in_flight.items() if entry[2] <= now_seconds
+        ]
+        for correlation_id, _ in over:
+            del self._in_flight[correlation_id]
+            self._abandoned.add(correlation_id)
+        return [waiter for _, waiter in over]
+
+    def next_expiry_seconds(self) -> float | None:
+        """When the first of the requests under way expires, None without any."""
+        return min((entry[2] for entry in self._in_flight.values()), default=None)
+
+    def close(self) -> list[tuple[int, W]]:
+        """Give up everything; return (correlation id, waiter) of what was under way, oldest first."""
+        left = [(correlation_id, entry[0]) for correlation_id, entry in self._in_flight.items()]
+        self._in_flight.clear()
+        self._abandoned.clear()
+        return left
+
+
+def _check_answers(request: Request, reply: Reply) -> None:
+    """Refuse an answer that belongs to another kind of question, before anybody takes one MAC for another thing."""
+    reply_type, command = _ANSWERED_BY[type(request)]
+    if type(reply) is Refused:
+        if reply.command is not command and reply.command is not Command.UNKNOWN:
+            raise RemoteProtocolError(f"a {reply.command.name} refusal to a {command.name} request")
+    elif type(reply) is not reply_type:
+        raise RemoteProtocolError(f"a {type(reply).__name__} to a {command.name} request")
+    elif isinstance(request, MintRequest) and isinstance(reply, MintReply) and len(reply.tokens) != len(request.tokens):
+        raise RemoteProtocolError(f"{len(reply.tokens)} tokens where {len(request.tokens)} were asked for")
