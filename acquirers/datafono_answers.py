@@ -1,0 +1,143 @@
+"""What a datáfono is told: from an outcome to a message of dialect ``datafono``. Source: docs/wire/datafono.md."""
+
+from collections.abc import Iterable, Sequence
+
+from acquirers.response_codes import ISO_1987
+from messages.iso_message import IsoMessage
+from messages.subfields import DATA_ELEMENT_OCTETS_MAX, SubElement, build_sub_elements, is_printable_latin_1
+from vending.order import InquiryAnswer, MeterAccount, ReservedSale
+from vending.quote import Quote, Taken
+from vending.response_code import ResponseCode
+from vending.secret import Secret
+from vending.service import Service
+
+ECHOED_FIELDS = (2, 3, 4, 7, 11, 12, 13, 24, 37, 41, 42, 70)
+"""What the caller finds again in every answer, if he sent it: by these he matches it to his request."""
+
+REJECTION_MTI = "0620"
+"""Carries the refusal of something that has no answer of its own (an answer sent to us, an MTI that cannot be read)."""
+
+REJECTION_CLASSES = frozenset({"0620", "0630"})
+"""A rejection is never rejected: two switches would do it for ever."""
+
+SERVICE_DIGIT = {Service.ENERGY: "1", Service.WATER: "2", Service.GAS: "3"}
+
+APPROVAL_MODULUS = 1_000_000
+"""Data element 38 shows the last six digits of the receipt number."""
+
+_MORE_OCTETS_MAX = 64
+"""Room kept for the line that sums up what did not fit."""
+
+
+def answer(message: IsoMessage | None, code: ResponseCode, more: dict[int, str] | None = None) -> IsoMessage | None:
+    """Make an answer with the caller's own fields, data element 39 and *more*; None for what must not be answered."""
+    if message is None:
+        return IsoMessage(mti=REJECTION_MTI, fields={39: ISO_1987[code]})
+    if message.mti[:3] + "0" in REJECTION_CLASSES:
+        return None
+    given = message.fields
+    fields = {number: given[number] for number in ECHOED_FIELDS if number in given}
+    fields[39] = ISO_1987[code]
+    if more:
+        fields.update(more)
+    return IsoMessage(mti=message.answer_mti if message.is_request else REJECTION_MTI, fields=fields)
+
+
+def sale_fields(message: IsoMessage, sale: ReservedSale, tokens: Sequence[Secret[str]]) -> dict[int, str]:
+    """Data elements 37, 38, 48, 62 and 63 of a sale that stands."""
+    fields = {
+        38: f"{sale.sale_id % APPROVAL_MODULUS:06d}",
+        48: build_sub_elements(_account(sale.meter)),
+        63: _sale_lines(f"{sale.sale_id}", sale.quote),
+    }
+    if 37 not in message:
+        fields[37] = sale.rrn.ljust(12)[:12]
+    if tokens:
+        fields[62] = "".join(token.reveal() for token in tokens)
+    return fields
+
+
+def inquiry_fields(inquired: InquiryAnswer) -> dict[int, str]:
+    """Data elements 48 and 63 of an inquiry."""
+    fields: dict[int, str] = {}
+    if inquired.meter is not None:
+        elements = [
+            *_account(inquired.meter),
+            SubElement("OW", str(inquired.owed_centavos)),
+            SubElement("OV", str(inquired.overdue_centavos)),
+            SubElement("MN", str(inquired.minimum_paid_centavos)),
+            SubElement("MX", str(inquired.maximum_paid_centavos)),
+            SubElement("MD", str(inquired.month_to_date_tenths)),
+        ]
+        fields[48] = build_sub_elements(elements)
+    if inquired.trial is not None:
+        fields[63] = _sale_lines("", inquired.trial)
+    return fields
+
+
+def _account(meter: MeterAccount) -> list[SubElement]:
+    return [
+        SubElement("HN", _printable(meter.holder, 80)),
+        SubElement("AD", _printable(meter.address, 120)),
+        SubElement("AC", _printable(meter.account_number, 40)),
+        SubElement("MT", meter.meter_number),
+        SubElement("SV", SERVICE_DIGIT[meter.service]),
+        SubElement("CL", meter.user_class.value),
+        SubElement("ST", str(meter.stratum)),
+    ]
+
+
+def _printable(text: str, characters_max: int) -> str:
+    """What a terminal's printer can do: Latin-1, one line, not too long."""
+    if not is_printable_latin_1(text):
+        text = "".join(character if is_printable_latin_1(character) else "?" for character in text)
+    return text[:characters_max]
+
+
+def _sale_lines(receipt: str, quote: Quote) -> str:
+    """The quote as sub-elements; deductions that do not fit are summed in one last line, so that the sums on the ticket still agree."""
+    head = [
+        SubElement("PD", str(quote.paid_centavos)),
+        SubElement("CI", str(quote.carried_in_centavos)),
+        SubElement("CO", str(quote.carried_out_centavos)),
+        SubElement("UN", str(quote.units_tenths)),
+        SubElement("CH", str(quote.charged_centavos)),
+        SubElement("FC", str(quote.full_cost_centavos)),
+        SubElement("SB", str(quote.subsidy_centavos)),
+        SubElement("CN", str(quote.contribution_centavos)),
+        SubElement("MD", str(quote.month_to_date_tenths)),
+    ]
+    if receipt:
+        head.insert(0, SubElement("RC", receipt))
+    head += [SubElement("BK", f"{block.units_tenths};{block.rate_e4};{block.full_rate_e4}") for block in quote.blocks]
+    if quote.voluntary is not None:
+        head.append(SubElement("VO", _taken(quote.voluntary)))
+    room = DATA_ELEMENT_OCTETS_MAX - sum(element.size_octets for element in head)
+    return build_sub_elements([*head, *_taken_lines(quote.taken, room)])
+
+
+def _taken_lines(taken: Iterable[Taken], room_octets: int) -> list[SubElement]:
+    lines = [SubElement("TK", _taken(line)) for line in taken]
+    if sum(line.size_octets for line in lines) <= room_octets:
+        return lines
+    shown: list[SubElement] = []
+    rest = list(taken)
+    while rest and room_octets - lines[len(shown)].size_octets >= _MORE_OCTETS_MAX:
+        line = lines[len(shown)]
+        shown.append(line)
+        room_octets -= line.size_octets
+        rest.pop(0)
+    amount = sum(line.amount_centavos for line in rest)
+    interest = sum(line.interest_centavos for line in rest)
+    capital = sum(line.capital_centavos for line in rest)
+    left = sum(line.left_centavos for line in rest)
+    subsidy = sum(line.subsidy_centavos for line in rest)
+    return [*shown, SubElement("TK", f"more;{len(rest)};{amount};{interest};{capital};{left};{subsidy}")]
+
+
+def _taken(line: Taken) -> str:
+    name = _printable(line.id, 40).replace(";", ",")
+    return (
+        f"{line.kind};{name};{line.amount_centavos};{line.interest_centavos};{line.capital_centavos};"
+        f"{line.left_centavos};{line.subsidy_centavos}"
+    )

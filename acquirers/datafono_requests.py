@@ -1,0 +1,196 @@
+"""What a datáfono asks for: from a decoded message of dialect ``datafono`` to a call. Source: docs/wire/datafono.md."""
+
+import hashlib
+from datetime import datetime
+
+from acquirers.calls import Call, InquiryCall, NetworkCall, NetworkRequest, ReversalCall, SaleCall
+from messages.iso_message import FieldMalformed, FieldMissing, IsoMessage
+from messages.subfields import SubElement, SubElementError, first_value, parse_sub_elements
+from messages.transmission_time import TransmissionTimeError, read_transmission_time
+from vending.money import Centavos
+from vending.order import Inquiry, OrderKind, RequestKey, ReversalOrder, SaleOrder
+from vending.response_code import Refusal, ResponseCode
+from vending.service import Service
+
+SERVED_MTIS = frozenset({"0100", "0200", "0201", "0400", "0401", "0800"})
+
+NETWORK_REQUESTS = {
+    "001": NetworkRequest.SIGN_ON,
+    "002": NetworkRequest.SIGN_OFF,
+    "301": NetworkRequest.ECHO,
+}
+"""Data element 70."""
+
+SERVICES: dict[str, Service | None] = {"00": None, "01": Service.ENERGY, "02": Service.WATER, "03": Service.GAS}
+"""Third and fourth digit of the processing code; 00 is whatever the meter measures."""
+
+SALE_KINDS = {"50": OrderKind.RECHARGE, "53": OrderKind.PAYMENT}
+"""First two digits of the processing code in an 0200."""
+
+INQUIRY_PREFIX = "31"
+
+DIGEST_FIELDS = (2, 3, 4, 41, 42, 48, 49, 90)
+"""What makes two messages under one key the same request. Times, the RRN and the MAC may differ in a repeat."""
+
+
+def read_call(message: IsoMessage, body: bytes, *, acquirer_id: str, now: datetime) -> Call:
+    """Map one message.
+
+    Raises:
+        Refusal: `UNSUPPORTED_MESSAGE`, `UNSUPPORTED_PROCESSING_CODE` or `FORMAT_ERROR`; what is wrong with the wish itself (meter, amount)
+            is not looked at before the MAC is known to be right.
+    """
+    if message.mti not in SERVED_MTIS:
+        raise Refusal(ResponseCode.UNSUPPORTED_MESSAGE, message.mti)
+    try:
+        if message.mti == "0800":
+            return _network_call(message)
+        if message.mti == "0100":
+            return _inquiry_call(message, body, acquirer_id, now)
+        if message.message_class == "0400":
+            return _reversal_call(message, body, acquirer_id, now)
+        return _sale_call(message, body, acquirer_id, now)
+    except (FieldMissing, FieldMalformed, TransmissionTimeError, SubElementError) as error:
+        raise Refusal(ResponseCode.FORMAT_ERROR, str(error)) from error
+
+
+def _network_call(message: IsoMessage) -> NetworkCall:
+    request = NETWORK_REQUESTS.get(message.text(70))
+    if request is None:
+        raise Refusal(ResponseCode.UNSUPPORTED_PROCESSING_CODE, f"network code {message.text(70)}")
+    message.text(11)
+    return NetworkCall(message=message, request=request)
+
+
+def _inquiry_call(message: IsoMessage, body: bytes, acquirer_id: str, now: datetime) -> InquiryCall:
+    prefix, service = _processing_code(message)
+    if prefix != INQUIRY_PREFIX:
+        raise Refusal(ResponseCode.UNSUPPORTED_PROCESSING_CODE, message.text(3))
+    message.text(11)
+    terminal_id = _terminal_id(message)
+    trial = Centavos(message.number(4)) if 4 in message else None
+    return InquiryCall(
+        message=message,
+        body=body,
+        terminal_id=terminal_id,
+        inquiry=Inquiry(
+            acquirer_id=acquirer_id,
+            terminal_id=terminal_id,
+            meter_number=message.text(2),
+            service=service,
+            trial_paid_centavos=trial or None,
+            asked_at=now,
+        ),
+    )
+
+
+def _sale_call(message: IsoMessage, body: bytes, acquirer_id: str, now: datetime) -> SaleCall:
+    prefix, service = _processing_code(message)
+    kind = SALE_KINDS.get(prefix)
+    if kind is None:
+        raise Refusal(ResponseCode.UNSUPPORTED_PROCESSING_CODE, message.text(3))
+    key = _key(message, acquirer_id, now)
+    obligation, voluntary = _obligation(message, kind)
+    order = SaleOrder(
+        key=key,
+        digest=digest(message),
+        kind=kind,
+        service=service,
+        meter_number=message.text(2),
+        paid_centavos=Centavos(message.number(4)),
+        voluntary_obligation=obligation,
+        voluntary_centavos=voluntary,
+        rrn=rrn(message, now),
+        request=body,
+        received_at=now,
+    )
+    return SaleCall(message=message, body=body, terminal_id=key.terminal_id, order=order)
+
+
+def _reversal_call(message: IsoMessage, body: bytes, acquirer_id: str, now: datetime) -> ReversalCall:
+    key = _key(message, acquirer_id, now)
+    order = ReversalOrder(
+        key=key,
+        digest=digest(message),
+        original=_original_key(message, key, now),
+        paid_centavos=Centavos(message.number(4)) if 4 in message else None,
+        rrn=rrn(message, now),
+        request=body,
+        received_at=now,
+    )
+    return ReversalCall(message=message, body=body, terminal_id=key.terminal_id, order=order)
+
+
+def _original_key(message: IsoMessage, key: RequestKey, now: datetime) -> RequestKey:
+    """Data element 90: MTI (4), STAN (6), transmission date-time (10); without it the reversal's own STAN and time are meant."""
+    original = message.get(90)
+    if original is None:
+        stan, transmitted_at = key.stan, key.transmitted_at
+    else:
+        if original[:3] != "020":
+            raise Refusal(ResponseCode.FORMAT_ERROR, "data element 90 does not name an 0200")
+        stan, transmitted_at = original[4:10], read_transmission_time(original[10:20], now)
+    return RequestKey(
+        acquirer_id=key.acquirer_id,
+        terminal_id=key.terminal_id,
+        transmitted_at=transmitted_at,
+        stan=stan,
+        message_class="0200",
+    )
+
+
+def _processing_code(message: IsoMessage) -> tuple[str, Service | None]:
+    code = message.text(3)
+    if code[2:4] not in SERVICES or code[4:] != "00":
+        raise Refusal(ResponseCode.UNSUPPORTED_PROCESSING_CODE, code)
+    return code[:2], SERVICES[code[2:4]]
+
+
+def _key(message: IsoMessage, acquirer_id: str, now: datetime) -> RequestKey:
+    return RequestKey(
+        acquirer_id=acquirer_id,
+        terminal_id=_terminal_id(message),
+        transmitted_at=read_transmission_time(message.text(7), now),
+        stan=message.text(11),
+        message_class=message.message_class,
+    )
+
+
+def _terminal_id(message: IsoMessage) -> str:
+    terminal_id = message.text(41).rstrip()
+    if not terminal_id:
+        raise Refusal(ResponseCode.FORMAT_ERROR, "data element 41 is blank")
+    return terminal_id
+
+
+def _obligation(message: IsoMessage, kind: OrderKind) -> tuple[str | None, Centavos]:
+    text = message.get(48)
+    if text is None:
+        return None, Centavos(0)
+    elements: tuple[SubElement, ...] = parse_sub_elements(text)
+    if kind is OrderKind.PAYMENT:
+        return first_value(elements, "OB"), Centavos(0)
+    obligation, amount = first_value(elements, "VO"), first_value(elements, "VA")
+    if (obligation is None) != (amount is None):
+        raise Refusal(ResponseCode.FORMAT_ERROR, "sub-elements VO and VA go together")
+    if obligation is None or amount is None:
+        return None, Centavos(0)
+    if not (amount.isascii() and amount.isdigit()) or not 0 < int(amount) <= message.number(4):
+        raise Refusal(ResponseCode.FORMAT_ERROR, "sub-element VA is not an amount within data element 4")
+    return obligation, Centavos(int(amount))
+
+
+def digest(message: IsoMessage) -> bytes:
+    """SHA-256 over the message class and `DIGEST_FIELDS`, each as number, length and value, so that no two contents look alike."""
+    parts = [message.message_class]
+    for number in DIGEST_FIELDS:
+        value = message.get(number)
+        if value is not None:
+            parts.append(f"{number}:{len(value)}:{value}")
+    return hashlib.sha256("|".join(parts).encode("latin-1")).digest()
+
+
+def rrn(message: IsoMessage, now: datetime) -> str:
+    """The caller's retrieval reference number, or ours: last digit of the year, day of the year, hour, STAN."""
+    given = (message.get(37) or "").strip()
+    return given or f"{now.year % 10}{now.timetuple().tm_yday:03d}{now.hour:02d}{message.text(11)}"

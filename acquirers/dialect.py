@@ -1,0 +1,57 @@
+"""What every network's adapter offers the switch: messages in, calls out; outcomes in, answers out. Adapters are pure."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from acquirers.calls import Call
+from messages.iso_message import IsoMessage
+from messages.mac import Sealed
+from vending.order import InquiryAnswer, ReservedSale
+from vending.response_code import Refusal, ResponseCode
+from vending.secret import Secret
+
+
+class Unreadable(Exception):
+    """A message that could not be decoded, or that asks for something which this port does not serve.
+
+    Attributes:
+        message: as much of it as was understood, so that the answer can carry the caller's own fields; None: not even the MTI.
+        refusal: what to answer.
+    """
+
+    def __init__(self, message: IsoMessage | None, refusal: Refusal) -> None:
+        super().__init__(refusal)
+        self.message = message
+        self.refusal = refusal
+
+
+class Dialect(Protocol):
+    """One kind of network."""
+
+    def read(self, body: bytes, *, acquirer_id: str, now: datetime) -> Call:
+        """Decode and map one message (without framing and TPDU). Raises `Unreadable`."""
+
+    def sealed(self, message: IsoMessage, body: bytes) -> Sealed:
+        """Return what the MAC covers and the MAC. Raises `Refusal` (``MAC_MISMATCH``) when there is none."""
+
+    def decline(self, message: IsoMessage | None, code: ResponseCode) -> IsoMessage | None:
+        """Make the answer that refuses *message*; None: this must not be answered (a rejection of ours came back)."""
+
+    def acknowledge(self, message: IsoMessage) -> IsoMessage:
+        """Make the plain approval of a network management message or of a reversal that had nothing to undo."""
+
+    def approve_sale(self, message: IsoMessage, sale: ReservedSale, tokens: Sequence[Secret[str]]) -> IsoMessage:
+        """Make the answer that hands the tokens out."""
+
+    def answer_inquiry(self, message: IsoMessage, answer: InquiryAnswer) -> IsoMessage:
+        """Make the answer with the account and the trial quote."""
+
+    def decline_reversal(self, message: IsoMessage, sale: ReservedSale, tokens: Sequence[Secret[str]]) -> IsoMessage:
+        """Make the answer that says the sale stands, with its tokens."""
+
+    def encode(self, answer: IsoMessage) -> bytes:
+        """Write an answer without a MAC."""
+
+    def encode_for_mac(self, answer: IsoMessage) -> bytes:
+        """Write an answer with a MAC of zeros as its last 8 octets."""
