@@ -73,7 +73,7 @@ class Batcher(Generic[Item, Result]):
         return not self._is_running and not self._waiting
 
     def when_idle(self) -> Deferred[None]:
-        """Fire when all that was submitted has ended."""
+        """Fire when all that was submitted has ended and its results have been handed over."""
         done: Deferred[None] = Deferred()
         if self.is_idle:
             done.callback(None)
@@ -98,9 +98,6 @@ class Batcher(Generic[Item, Result]):
     def _run_next(self) -> None:
         if not self._waiting:
             self._is_running = False
-            idle, self._idle = self._idle, []
-            for done in idle:
-                done.callback(None)
             return
         self._is_running = True
         count = min(len(self._waiting), self._batch_items_max)
@@ -115,7 +112,7 @@ class Batcher(Generic[Item, Result]):
     def _outcomes(self, items: Sequence[Item]) -> list[Result | Failure]:
         """Run *items*; when a batch fails for a reason of its own, run each alone so that one bad item harms only itself."""
         try:
-            return list(self._run(items))
+            results = self._run(items)
         except (LedgerUnavailable, LedgerOutcomeUnknown):
             return [Failure()] * len(items)
         except Exception:  # noqa: BLE001 - whatever it is belongs to the items' callers, never to this thread
@@ -123,9 +120,18 @@ class Batcher(Generic[Item, Result]):
                 return [Failure()]
             # Any other exception was raised before COMMIT, so nothing of the batch is durable.
             return [outcome for item in items for outcome in self._outcomes([item])]
+        if len(results) != len(items):
+            # The batch may be durable and nobody can say which result is whose, so nobody gets one.
+            fault = Failure(AssertionError(f"{len(results)} results for {len(items)} items"))
+            return [fault] * len(items)
+        return list(results)
 
     def _finish(self, batch: list[tuple[Item, Deferred[Result]]], outcomes: list[Result | Failure]) -> None:
         # The next batch starts first: the thread works while the results of this one are answered.
         self._run_next()
         for (_, result), outcome in zip(batch, outcomes, strict=True):
             result.callback(outcome)  # a Failure starts the errback chain
+        if self.is_idle:
+            idle, self._idle = self._idle, []
+            for done in idle:
+                done.callback(None)

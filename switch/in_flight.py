@@ -1,10 +1,11 @@
 """Requests that are being worked on: a repeat that arrives meanwhile waits for the first instead of starting anew."""
 
 from collections.abc import Awaitable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from twisted.internet.defer import Deferred
 
+from switch.answered import Answered
 from vending.order import RequestKey
 from vending.response_code import Refusal, ResponseCode
 
@@ -15,7 +16,7 @@ REPEATS_WAITING_MAX = 8
 @dataclass(slots=True)
 class _Entry:
     digest: bytes
-    repeats: list[Deferred[bytes]] = field(default_factory=list)
+    repeats: list[Deferred[Answered]] = field(default_factory=list)
 
 
 class InFlight:
@@ -30,11 +31,12 @@ class InFlight:
     def __contains__(self, key: RequestKey) -> bool:
         return key in self._entries
 
-    def begin(self, key: RequestKey, digest: bytes) -> Awaitable[bytes] | None:
+    def begin(self, key: RequestKey, digest: bytes) -> Awaitable[Answered] | None:
         """Begin a request (None), or, when the same is in flight, return what will be its answer.
 
         Raises:
-            Refusal: `DUPLICATE_CONFLICT` when the key is in flight with other content, `OVERLOADED` past the limit of repeats.
+            Refusal: `DUPLICATE_CONFLICT` when the key is in flight with other content; `IN_PROGRESS` past the limit of repeats, because
+                the first may yet be sold and nobody may be told that nothing was taken.
         """
         entry = self._entries.get(key)
         if entry is None:
@@ -43,16 +45,18 @@ class InFlight:
         if entry.digest != digest:
             raise Refusal(ResponseCode.DUPLICATE_CONFLICT, "in flight with other content")
         if len(entry.repeats) >= REPEATS_WAITING_MAX:
-            raise Refusal(ResponseCode.OVERLOADED, "too many repeats of one request")
-        repeat: Deferred[bytes] = Deferred()
+            raise Refusal(ResponseCode.IN_PROGRESS, "too many repeats of one request")
+        repeat: Deferred[Answered] = Deferred()
         entry.repeats.append(repeat)
         return repeat
 
-    def end(self, key: RequestKey, answer: bytes | None) -> None:
+    def end(self, key: RequestKey, answered: Answered | None) -> None:
         """End a request; its repeats get the same answer (None: the outcome is unknown, they are told so)."""
         entry = self._entries.pop(key)
         for repeat in entry.repeats:
-            if answer is None:
-                repeat.errback(Refusal(ResponseCode.IN_PROGRESS, "the first of this request ended without a known outcome"))
+            if answered is None:
+                repeat.errback(
+                    Refusal(ResponseCode.IN_PROGRESS, "the first of this request ended without a known outcome")
+                )
             else:
-                repeat.callback(answer)
+                repeat.callback(replace(answered, is_repeat=True))

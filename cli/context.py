@@ -1,0 +1,181 @@
+"""What commands need to know about this installation: where it lives, how it is configured, where its processes listen.
+
+A command works whether `eudora up` is running or not: what runs is used, what does not run is started for the length of the command.
+"""
+
+import atexit
+import os
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+import click
+from sqlalchemy import Engine
+
+from cli.module_call import ModuleCallError, ask
+from cli.processes import Process, read_run_file, start_process
+from config.home import CONFIG_FILE, eudora_home
+from config.settings import Settings, load
+from ledger.database import open_engine
+from ledger.embedded import EmbeddedPostgres
+from messages.security_module import CountersReply, ReadCounters, Reply, Request
+from messages.security_module import RegisterCount as ModuleCount
+from pos.store import TerminalIdentity, TerminalStore
+from security_module.key_store import StoreError
+from security_module.main import open_keys
+from security_module.registers import ModuleKeys
+from security_module.roles import Role
+from security_module.terminal_keys import NotExportable, export_terminal_key
+
+ACQUIRER_ID = "datafonos"
+"""The network of the seeded town and of the one-machine configuration."""
+
+DEMO_MERCHANT_ID = "TIENDA0000001".ljust(15)
+DEMO_NII = "001"
+
+
+def home() -> Path:
+    """Return the state directory, made and configured when it is new."""
+    directory = eudora_home()
+    directory.mkdir(parents=True, exist_ok=True)
+    configuration = directory / CONFIG_FILE
+    if not configuration.exists():
+        configuration.write_bytes(files("cli").joinpath("one_machine.toml").read_bytes())
+    return directory
+
+
+@cache
+def settings() -> Settings:
+    """Return the configuration of this installation."""
+    home()
+    return load()
+
+
+def module_directory() -> Path:
+    """Where the security module of this machine keeps its sealed keys and certificates."""
+    return home() / "security-module"
+
+
+def run_file(name: str) -> Path:
+    """Where the process *name* writes its addresses."""
+    return home() / "run" / f"{name}.json"
+
+
+def log_file(name: str) -> Path:
+    """Where the process *name* writes its log under `eudora up`."""
+    return home() / "log" / f"{name}.jsonl"
+
+
+@cache
+def database_dsn() -> str:
+    """Return the address of the ledger; the embedded server is started, until this command ends, if it is not running."""
+    section = settings().database
+    if section.dsn is not None:
+        return section.dsn.reveal()
+    server = EmbeddedPostgres(section.directory)
+    if not server.is_running():
+        server.start()
+        atexit.register(_stop, server)
+    return server.dsn
+
+
+def _stop(server: EmbeddedPostgres) -> None:
+    # A test or a benchmark has removed its state directory by now, and stopped the server before.
+    if server.directory.exists():
+        server.stop()
+
+
+@cache
+def engine() -> Engine:
+    """Return an engine on the ledger."""
+    return open_engine(database_dsn())
+
+
+@cache
+def _module_address() -> tuple[str, int]:
+    run = read_run_file(run_file("security-module"))
+    if run is None:
+        process = start_security_module("127.0.0.1:0")
+        atexit.register(process.stop)
+        run = process.run
+    return str(run["host"]), int(run["port"])
+
+
+def start_security_module(listen: str) -> Process:
+    """Start the security module of this machine."""
+    return start_process(
+        "security-module",
+        [
+            *("security-module", "run", "--directory", str(module_directory()), "--listen", listen),
+            *("--run-file", str(run_file("security-module"))),
+        ],
+        run_file=run_file("security-module"),
+        log_file=log_file("security-module"),
+        environment={},
+    )
+
+
+def ask_module(role: Role, request: Request) -> Reply:
+    """Ask the security module of this machine one question.
+
+    Raises:
+        click.ClickException: it does not answer, or refuses.
+    """
+    host, port = _module_address()
+    try:
+        return ask(module_directory(), host, port, role, request)
+    except ModuleCallError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def module_counters() -> Mapping[int, ModuleCount]:
+    """Return what the security module says it has minted, by register."""
+    reply = ask_module(Role.AUDITOR, ReadCounters())
+    assert isinstance(reply, CountersReply)
+    return {count.register_id: count for count in reply.counts}
+
+
+@cache
+def module_keys() -> ModuleKeys:
+    """Open the sealed store of this machine's module, for what only its owner may do (keying test terminals and meters).
+
+    Raises:
+        click.ClickException: there is none, or its passphrase is not at hand.
+    """
+    try:
+        return open_keys(module_directory(), os.environ)
+    except StoreError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def switch_address() -> tuple[str, int]:
+    """Return where the running switch serves the datáfonos; without a run file, where the configuration says it does."""
+    run = read_run_file(run_file("switch"))
+    if run is not None and ACQUIRER_ID in run["acquirers"]:
+        host, _, port = str(run["acquirers"][ACQUIRER_ID]).rpartition(":")
+        return host, int(port)
+    section = settings().acquirers.get(ACQUIRER_ID)
+    if section is None:
+        raise click.ClickException(f"no network {ACQUIRER_ID!r} is configured; say --address host:port")
+    return section.listen_host, section.listen_port
+
+
+def terminal(terminal_id: str) -> TerminalStore:
+    """Return the memory of a datáfono; a new one is keyed from the security module's test register first."""
+    directory = home() / "pos"
+    if TerminalStore.exists(directory, terminal_id):
+        return TerminalStore.open(directory, terminal_id)
+    mac = settings().acquirers[ACQUIRER_ID].mac
+    try:
+        key = export_terminal_key(module_keys(), mac.register_id, terminal_id)
+    except NotExportable as error:
+        raise click.ClickException(f"terminal {terminal_id} cannot be keyed here: {error}") from error
+    identity = TerminalIdentity(
+        terminal_id=terminal_id,
+        merchant_id=DEMO_MERCHANT_ID,
+        nii=DEMO_NII,
+        mac_scheme=mac.scheme,
+        mac_key=key,
+    )
+    return TerminalStore.create(directory, identity)

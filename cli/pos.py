@@ -1,0 +1,255 @@
+"""``eudora pos``: a datáfono on the command line. It sells over TCP, keeps its own memory, and prints the ticket."""
+
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+from cli import context
+from config.settings import load
+from pos.amounts import AmountError, parse_pesos
+from pos.client import NotSent, PosClient, Timers
+from pos.display import (
+    Shown,
+    Style,
+    show_inquiry,
+    show_network,
+    show_nothing_to_repeat,
+    show_open,
+    show_refusal,
+    show_reversal,
+    show_sale,
+)
+from pos.paper import COLUMNS_NARROW, COLUMNS_WIDE
+from pos.requests import ECHO, SIGN_ON
+from pos.store import ExchangeOpen, ExchangeStatus, TerminalStore
+from pos.texts import LANGUAGES, UtilityTexts
+from pos.till import NothingToRepeat, Till
+from vending.money import Centavos
+
+DEFAULT_TERMINAL_ID = "T0000001"
+"""The terminal that is used when none is named: the first of a seeded town."""
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+class _Pesos(click.ParamType[Centavos]):
+    """Whole pesos, as a cashier types them."""
+
+    name = "pesos"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Centavos:
+        if isinstance(value, int):
+            return Centavos(value)
+        try:
+            return parse_pesos(value)
+        except AmountError as error:
+            self.fail(str(error), param, ctx)
+
+
+class _Digits(click.ParamType[str]):
+    """The number on the meter."""
+
+    name = "meter"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = str(value)
+        if not (text.isascii() and text.isdigit() and len(text) <= 19):
+            self.fail(f"{text!r} is not a meter number; type its digits, at most 19", param, ctx)
+        return text
+
+
+class _Address(click.ParamType[tuple[str, int]]):
+    """``host:port``; an IPv6 host in brackets."""
+
+    name = "host:port"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
+        host, colon, port = str(value).rpartition(":")
+        host = host.removeprefix("[").removesuffix("]")
+        if not (colon and host and port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+            self.fail(f"{value!r} is not an address; type host:port", param, ctx)
+        return host, int(port)
+
+
+class _Voluntary(click.ParamType[tuple[str, Centavos]]):
+    """``obligation:pesos``."""
+
+    name = "obligation:pesos"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Centavos]:
+        obligation, _, pesos = str(value).rpartition(":")
+        if not obligation:
+            self.fail(f"{value!r}: type the obligation, a colon and the pesos that go to it", param, ctx)
+        return obligation, _Pesos().convert(pesos, param, ctx)
+
+
+class _Session:
+    """One use of one terminal: where it calls, how it prints."""
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        utility = load().utility
+        self.style = Style(
+            utility=UtilityTexts(
+                name=utility.name,
+                tax_id=utility.nit,
+                complaints_line=utility.pqr_line,
+                header=utility.ticket_header,
+                footer=utility.ticket_footer,
+            ),
+            language=options["language"] or utility.language,
+            columns=COLUMNS_NARROW if options["narrow"] else COLUMNS_WIDE,
+        )
+        self.store: TerminalStore = context.terminal(options["terminal"])
+        self._address: tuple[str, int] = options["address"] or context.switch_address()
+        self._timers = Timers(answer_seconds=options["timeout"])
+
+    def run(self, use: Callable[[Till], Shown]) -> NoReturn:
+        """Be the terminal for one command and leave with its exit status."""
+        client = PosClient(self._address, timers=self._timers, monotonic=time.monotonic, sleep=time.sleep)
+        with self.store.exclusive():
+            till = Till(self.store, client, now=lambda: datetime.now(UTC))  # noqa: TID251 - the process's own clock
+            try:
+                shown = use(till)
+            except ExchangeOpen:
+                shown = show_open(self.style)
+            except NothingToRepeat as nothing:
+                shown = show_nothing_to_repeat(nothing.status, self.style)
+        click.echo(shown.text, nl=False)
+        sys.exit(shown.status)
+
+    def sold_at(self) -> datetime:
+        """When the last sale was first asked for."""
+        assert self.store.sale is not None
+        return self.store.sale.transmitted_at
+
+
+def _terminal_options(command: _Command) -> _Command:
+    """Add what every command of the group takes."""
+    for option in (
+        click.option(
+            "--timeout",
+            type=click.FloatRange(0.1, 300),
+            default=15.0,
+            show_default=True,
+            help="Seconds until a repeat.",
+        ),
+        click.option("--narrow", is_flag=True, help=f"Paper of {COLUMNS_NARROW} columns instead of {COLUMNS_WIDE}."),
+        click.option("--language", type=click.Choice(LANGUAGES), help="Of the ticket; default: the utility's."),
+        click.option("--terminal", default=DEFAULT_TERMINAL_ID, show_default=True, help="Terminal id."),
+        click.option("--address", type=_Address(), help="Of the switch; default: the one running on this machine."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group()
+def pos() -> None:
+    """Use a datáfono: sell, pay, ask, undo, print again.
+
+    Exit status: 0 approved, 1 declined, 2 wrong use, 3 outcome not known yet.
+    """
+
+
+@pos.command()
+@click.option("--meter", type=_Digits(), required=True, help="Number on the meter.")
+@click.option("--amount", type=_Pesos(), required=True, help="Whole pesos: 20000 or 20.000.")
+@click.option("--voluntary", type=_Voluntary(), help="Part of the money that goes to one obligation: ID:PESOS.")
+@_terminal_options
+def sell(*, meter: str, amount: Centavos, voluntary: tuple[str, Centavos] | None, **options: Any) -> None:
+    """Sell units and print the ticket with its PIN."""
+    if voluntary is not None and voluntary[1] > amount:
+        raise click.UsageError("--voluntary is more than --amount")
+    session = _Session(options)
+
+    def use(till: Till) -> Shown:
+        outcome = till.sell(meter_number=meter, paid_centavos=amount, voluntary=voluntary)
+        return show_sale(outcome, session.style, sold_at=session.sold_at())
+
+    session.run(use)
+
+
+@pos.command()
+@click.option("--meter", type=_Digits(), required=True, help="Number on the meter.")
+@click.option("--amount", type=_Pesos(), required=True, help="Whole pesos.")
+@click.option("--obligation", help="Which one to pay; default: the oldest first.")
+@_terminal_options
+def pay(*, meter: str, amount: Centavos, obligation: str | None, **options: Any) -> None:
+    """Take a payment to obligations, without buying units."""
+    session = _Session(options)
+
+    def use(till: Till) -> Shown:
+        outcome = till.pay(meter_number=meter, paid_centavos=amount, obligation=obligation)
+        return show_sale(outcome, session.style, sold_at=session.sold_at())
+
+    session.run(use)
+
+
+@pos.command()
+@click.option("--meter", type=_Digits(), required=True, help="Number on the meter.")
+@click.option("--amount", type=_Pesos(), help="What would this buy?")
+@_terminal_options
+def inquire(*, meter: str, amount: Centavos | None, **options: Any) -> None:
+    """Show the customer, debts and limits, and what a sum would buy; nothing is sold."""
+    session = _Session(options)
+    session.run(lambda till: show_inquiry(till.inquire(meter_number=meter, trial_centavos=amount), session.style))
+
+
+@pos.command()
+@_terminal_options
+def reverse(**options: Any) -> None:
+    """Undo the last sale. Where its PIN exists already the sale stands, and the ticket is printed as a copy."""
+    session = _Session(options)
+
+    def use(till: Till) -> Shown:
+        reprint = till.reverse_last()
+        outcome = reprint.outcome
+        sale, reversal = session.store.sale, session.store.reversal
+        assert sale is not None
+        if isinstance(outcome, NotSent) and reversal is not None and reversal.status is ExchangeStatus.OPEN:
+            return show_refusal(outcome, session.style, is_still_open=True)
+        return show_reversal(outcome, session.style, sold_at=sale.transmitted_at, copy_number=reprint.copy_number)
+
+    session.run(use)
+
+
+@pos.command()
+@_terminal_options
+def last(**options: Any) -> None:
+    """Send the last sale again: the same answer comes, its ticket marked as a copy."""
+    session = _Session(options)
+
+    def use(till: Till) -> Shown:
+        repeated = till.repeat_last()
+        sale = session.store.sale
+        assert sale is not None
+        if isinstance(repeated.outcome, NotSent) and sale.status is ExchangeStatus.OPEN:
+            return show_refusal(repeated.outcome, session.style, is_still_open=True)
+        return show_sale(
+            repeated.outcome,
+            session.style,
+            sold_at=sale.transmitted_at,
+            copy_number=repeated.copy_number,
+            is_from_memory=repeated.is_from_memory,
+        )
+
+    session.run(use)
+
+
+@pos.command()
+@_terminal_options
+def echo(**options: Any) -> None:
+    """Ask whether the switch is there."""
+    session = _Session(options)
+    session.run(lambda till: show_network(till.network(ECHO), session.style))
+
+
+@pos.command("sign-on")
+@_terminal_options
+def sign_on(**options: Any) -> None:
+    """Sign the terminal on."""
+    session = _Session(options)
+    session.run(lambda till: show_network(till.network(SIGN_ON), session.style))

@@ -1,0 +1,135 @@
+"""``eudora security-module``: make it, run it, look at it, take a test terminal's key out of it."""
+
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from config.home import eudora_home
+from security_module.ceremony import AlreadyInitialised, init
+from security_module.key_store import StoreError
+from security_module.layout import Layout
+from security_module.main import AlreadyRunning, open_keys, run
+from security_module.mint_log import MintLogError, audit
+from security_module.registers import ModuleKeys
+from security_module.terminal_keys import NotExportable, export_terminal_key
+
+DEFAULT_LISTEN = "127.0.0.1:7300"
+
+_directory_option = click.option(
+    "--directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=lambda: eudora_home() / "security-module",
+    show_default="security-module in $EUDORA_HOME",
+    help="Where the module keeps its sealed keys, certificates and mint log.",
+)
+
+
+@click.group("security-module")
+def security_module() -> None:
+    """The security module: keys, tokens, MACs."""
+
+
+@security_module.command("init")
+@_directory_option
+@click.option(
+    "--seed-test-keys", is_flag=True, help="Make random keys in registers marked as test (1-4 vending, 10-11 MAC)."
+)
+def init_command(directory: Path, *, seed_test_keys: bool) -> None:
+    """Make a new module: passphrase, sealed keys, certificates. Overwrites nothing."""
+    try:
+        keys = init(directory, seed_test_keys=seed_test_keys, now=datetime.now(UTC))  # noqa: TID251
+    except AlreadyInitialised as error:
+        raise click.ClickException(f"{directory} holds a security module already; nothing was changed") from error
+    click.echo(f"{keys.module_id} in {directory}: {len(keys.vending)} vending and {len(keys.mac)} MAC registers")
+
+
+@security_module.command("run")
+@_directory_option
+@click.option("--listen", default=DEFAULT_LISTEN, show_default=True, help="HOST:PORT; port 0 takes a free one.")
+@click.option(
+    "--run-file", type=click.Path(dir_okay=False, path_type=Path), help="Write host, port and pid here (JSON)."
+)
+def run_command(directory: Path, listen: str, run_file: Path | None) -> None:
+    """Run the security module until SIGTERM."""
+    host, separator, port = listen.rpartition(":")
+    if not separator or not port.isdecimal() or int(port) > 65535:
+        raise click.BadParameter("is not HOST:PORT", param_hint="--listen")
+    try:
+        run(directory, host=host.strip("[]"), port=int(port), run_file=run_file)
+    except AlreadyRunning as error:
+        raise click.ClickException(f"another process runs the security module in {directory}") from error
+    except (StoreError, MintLogError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+@security_module.command("show")
+@_directory_option
+def show_command(directory: Path) -> None:
+    """Show registers with their key check values, clients, and what was minted, proved against the log's hash chain."""
+    keys = _open(directory)
+    path = Layout(directory).mint_log
+    try:
+        counts = {count.register_id: count for count in audit(path)} if path.exists() else {}
+    except MintLogError as error:
+        raise click.ClickException(str(error)) from error
+    registers: list[dict[str, Any]] = []
+    for register in keys.vending.values():
+        count = counts.get(register.register_id)
+        registers.append(
+            {
+                "register": register.register_id,
+                "kcv": register.kcv,
+                "sgc": f"{register.supply_group_code:06d}",
+                "krn": register.key_revision_number,
+                "ken": register.key_expiry_number,
+                "kt": int(register.key_type),
+                "dkga": f"{register.key_algorithm:02d}",
+                "base_date": register.base_date.year,
+                "ea": sorted(int(each) for each in register.encryption_algorithms),
+                "subclasses": sorted(register.subclasses),
+                "is_test": register.is_test,
+                "is_inhibited": register.is_inhibited,
+                "requests": count.requests if count else 0,
+                "tokens": count.tokens if count else 0,
+                "units_tenths": count.units_tenths if count else 0,
+            }
+        )
+    mac = [
+        {
+            "register": each.register_id,
+            "kcv": each.kcv,
+            "scheme": each.scheme,
+            "is_diversified": each.is_diversified,
+            "is_test": each.is_test,
+        }
+        for each in keys.mac.values()
+    ]
+    clients = [
+        {"name": client.name, "role": client.role.value, "spki_sha256": pin} for pin, client in keys.clients.items()
+    ]
+    answer = {"module": keys.module_id, "vending": registers, "mac": mac, "clients": clients}
+    click.echo(json.dumps(answer, indent=2))
+
+
+@security_module.command("terminal-key")
+@_directory_option
+@click.option("--register", "register_id", type=int, required=True, help="A MAC register that is marked as test.")
+@click.option("--terminal", "terminal_id", required=True, help="The terminal's id, as in data element 41.")
+def terminal_key_command(directory: Path, register_id: int, terminal_id: str) -> None:
+    """Print the MAC key of one test terminal in hexadecimal, to be put into it."""
+    try:
+        key = export_terminal_key(_open(directory), register_id, terminal_id)
+    except NotExportable as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(key.reveal().hex())
+
+
+def _open(directory: Path) -> ModuleKeys:
+    try:
+        return open_keys(directory, os.environ)
+    except StoreError as error:
+        raise click.ClickException(str(error)) from error

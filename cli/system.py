@@ -1,0 +1,198 @@
+"""Everything on one machine: PostgreSQL, security module, switch, a seeded town. Started in order, stopped in the opposite one."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlalchemy import Engine, text
+
+from cli import context
+from cli.processes import Process, start_process
+from config.home import HOME_VARIABLE
+from ledger.embedded import EmbeddedPostgres
+from ledger.upgrade import upgrade
+from security_module.ceremony import init
+from security_module.layout import Layout
+from town.generate import DEFAULT_METERS, DEFAULT_SEED, DEFAULT_TERMINALS, generate
+from town.load import load_into
+from vending.calendar import local_date
+
+FREE_PORT = "127.0.0.1:0"
+
+
+@dataclass(slots=True, kw_only=True)
+class RunningSystem:
+    """What runs, and where.
+
+    Attributes:
+        home: its state directory.
+        dsn: of the ledger.
+        security_module: the process.
+        switch: the process.
+        postgres_pid: the postmaster, None where the database is somebody else's.
+    """
+
+    home: Path
+    dsn: str
+    security_module: Process
+    switch: Process
+    postgres_pid: int | None
+    module_address: tuple[str, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.module_address = (str(self.security_module.run["host"]), int(self.security_module.run["port"]))
+
+    @property
+    def switch_address(self) -> tuple[str, int]:
+        """Where the switch serves the town's datáfonos."""
+        host, _, port = str(self.switch.run["acquirers"][context.ACQUIRER_ID]).rpartition(":")
+        return host, int(port)
+
+    @property
+    def metrics_address(self) -> str:
+        """host:port of the switch's HTTP port."""
+        return str(self.switch.run["metrics"])
+
+    @property
+    def pids(self) -> Mapping[str, int]:
+        """Process ids by name."""
+        pids = {"switch": self.switch.pid, "security_module": self.security_module.pid}
+        return pids if self.postgres_pid is None else {**pids, "postgres": self.postgres_pid}
+
+    def restart_switch(self) -> None:
+        """Start a new switch on the old one's port, after the old one ended in whatever way."""
+        host, port = self.switch_address
+        self.switch = start_switch(self.module_address, port=port, metrics_port=0)
+        assert self.switch_address == (host, port)
+
+
+@contextmanager
+def running_system(
+    home: Path | None = None,
+    *,
+    on_free_ports: bool,
+    meters: int = DEFAULT_METERS,
+    terminals: int = DEFAULT_TERMINALS,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[RunningSystem]:
+    """Run everything; stop it all when the block ends.
+
+    Args:
+        home: state directory, None for the one of this installation.
+        on_free_ports: for tests and benchmarks; otherwise the configured ports are used.
+        meters: of the town that is seeded into an empty ledger.
+        terminals: likewise.
+        environment: more settings for the switch.
+
+    Raises:
+        StartError: a process did not start; its log says why.
+    """
+    with _at_home(home):
+        prepare(meters=meters, terminals=terminals)
+        section = context.settings().security_module.endpoints[0]
+        module = context.start_security_module(FREE_PORT if on_free_ports else str(section))
+        try:
+            address = str(module.run["host"]), int(module.run["port"])
+            zero = 0 if on_free_ports else None
+            switch = start_switch(address, port=zero, metrics_port=zero, environment=environment)
+            system = RunningSystem(
+                home=context.home(),
+                dsn=context.database_dsn(),
+                security_module=module,
+                switch=switch,
+                postgres_pid=_postmaster_pid(),
+            )
+            try:
+                yield system
+            finally:
+                system.switch.stop()
+        finally:
+            module.stop()
+
+
+def prepare(*, meters: int = DEFAULT_METERS, terminals: int = DEFAULT_TERMINALS) -> None:
+    """Make what is missing: a configuration, a database of the present schema, a security module, a town."""
+    now = datetime.now(UTC)  # noqa: TID251 - the command is where the clock comes from
+    context.home()
+    if not Layout(context.module_directory()).store.exists():
+        init(context.module_directory(), seed_test_keys=True, now=now)
+    engine = context.engine()
+    upgrade(engine)
+    if not _has_meters(engine):
+        town = generate(seed=DEFAULT_SEED, meters=meters, terminals=terminals, day=local_date(now))
+        load_into(engine, town, at=now)
+
+
+def start_switch(
+    module: tuple[str, int],
+    *,
+    port: int | None = None,
+    metrics_port: int | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Process:
+    """Start a switch on this machine.
+
+    Args:
+        module: address of the security module.
+        port: of the town's network, None: as configured.
+        metrics_port: likewise.
+        environment: more settings.
+    """
+    more = {
+        "EUDORA_DATABASE__DSN": context.database_dsn(),
+        "EUDORA_SECURITY_MODULE__ENDPOINTS": f'["{module[0]}:{module[1]}"]',
+        **(environment or {}),
+    }
+    if port is not None:
+        more[f"EUDORA_ACQUIRERS__{context.ACQUIRER_ID.upper()}__LISTEN_PORT"] = str(port)
+    if metrics_port is not None:
+        more["EUDORA_SWITCH__METRICS_PORT"] = str(metrics_port)
+    run_file = context.run_file("switch")
+    return start_process(
+        "switch",
+        ["switch", "run", "--run-file", str(run_file)],
+        run_file=run_file,
+        log_file=context.log_file("switch"),
+        environment=more,
+    )
+
+
+@contextmanager
+def _at_home(home: Path | None) -> Iterator[None]:
+    """Let this process and its children live in *home*, and stop a database that was started for it."""
+    before = os.environ.get(HOME_VARIABLE)
+    if home is not None:
+        os.environ[HOME_VARIABLE] = str(home)
+        _forget()
+    try:
+        yield
+    finally:
+        if home is not None:
+            context.engine().dispose()
+            EmbeddedPostgres(context.settings().database.directory).stop()
+            if before is None:
+                del os.environ[HOME_VARIABLE]
+            else:
+                os.environ[HOME_VARIABLE] = before
+            _forget()
+
+
+def _forget() -> None:
+    """What was read from another home is not true here."""
+    for remembered in (context.settings, context.database_dsn, context.engine, context.module_keys):
+        remembered.cache_clear()
+
+
+def _has_meters(engine: Engine) -> bool:
+    with engine.connect() as connection:
+        return connection.execute(text("SELECT 1 FROM meter LIMIT 1")).first() is not None
+
+
+def _postmaster_pid() -> int | None:
+    section = context.settings().database
+    if section.dsn is not None:
+        return None
+    return int((section.directory / "postmaster.pid").read_text().split()[0])

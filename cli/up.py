@@ -1,0 +1,42 @@
+"""`eudora up`: everything on this machine until Ctrl-C."""
+
+import signal
+import threading
+
+import click
+
+from cli.processes import StartError
+from cli.system import RunningSystem, running_system
+from town.generate import DEMO_METER_NUMBER
+
+_LOOK_SECONDS = 0.5
+
+
+@click.command()
+def up() -> None:
+    """Run PostgreSQL, security module and switch on this machine until Ctrl-C; the first time a town is seeded."""
+    try:
+        with running_system(on_free_ports=False) as system:
+            host, port = system.switch_address
+            click.echo(f"switch (datáfonos, ISO 8583)  {host}:{port}")
+            click.echo(f"metrics and health            http://{system.metrics_address}/metrics, /health")
+            click.echo("security module (mutual TLS)  {}:{}".format(*system.module_address))
+            click.echo(f"ledger (PostgreSQL)           {system.dsn}")
+            click.echo(f"state                         {system.home}")
+            click.echo(f"\nTry: .venv/bin/eudora pos sell --meter {DEMO_METER_NUMBER} --amount 20000")
+            click.echo("Ctrl-C ends everything.")
+            _wait(system)
+    except StartError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _wait(system: RunningSystem) -> None:
+    """Wait for Ctrl-C or SIGTERM, or for one of the processes to end by itself."""
+    asked = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: asked.set())
+    while not asked.wait(_LOOK_SECONDS):
+        for process in (system.switch, system.security_module):
+            if process.child.poll() is not None:
+                raise click.ClickException(f"{process.name} ended by itself; see {process.log_file}")
+    click.echo("draining")

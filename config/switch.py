@@ -1,0 +1,31 @@
+"""Section ``switch``: the process itself, its batches and its clean-up work."""
+
+from pydantic import Field
+
+from config.section import ListenHost, PortNumber, Seconds, Section
+
+
+class SwitchSection(Section):
+    """Limits of one switch process.
+
+    Attributes:
+        metrics_host: address of the HTTP port with ``/metrics`` and ``/health``.
+        metrics_port: its port; 0 lets the system choose one.
+        batch_sales_max: sales in one ledger transaction; beyond some hundred a batch gains nothing and delays its first sale.
+        queue_sales_max: sales waiting for a batch; above it the answer is "overloaded" (90), because a sale that waits longer
+            than its deadline only costs.
+        resolver_interval_seconds: how often sales without a known outcome are looked for.
+        resolver_age_seconds: a reservation younger than this still belongs to its own request.
+        resolver_sales_max: how many are taken up at a time.
+        drain_seconds: after SIGTERM answers in work may take this long, then the process ends and the resolver of the next one
+            finishes the rest.
+    """
+
+    metrics_host: ListenHost = "127.0.0.1"
+    metrics_port: PortNumber = 9464
+    batch_sales_max: int = Field(default=256, ge=1, le=2048)
+    queue_sales_max: int = Field(default=8192, ge=1, le=65536)
+    resolver_interval_seconds: Seconds = 5.0
+    resolver_age_seconds: Seconds = 15.0
+    resolver_sales_max: int = Field(default=256, ge=1, le=4096)
+    drain_seconds: Seconds = 15.0

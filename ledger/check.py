@@ -1,0 +1,126 @@
+"""The proof: postings, balances, subledgers, tokens, journal and the module's counters against each other.
+
+Each check is one question to the database for rows that should not exist. All of them see one snapshot, so that sales going on
+meanwhile do not disturb; only the module's counters are of their own moment.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Engine, text
+
+from ledger.check_questions import QUESTIONS
+from ledger.database import allow_scans
+
+DIFFERENCES_PER_CHECK_MAX = 100
+"""A broken ledger would fill the report; what matters is which checks fail and where to start looking."""
+
+COUNTERS_CHECK = "module-counters-equal-posted-tokens"
+
+_TOKENS_BY_REGISTER = text("""
+    SELECT s.register_id, s.state, count(*) AS tokens, sum(t.units_tenths)::bigint AS units_tenths
+    FROM token AS t JOIN sale AS s ON s.id = t.sale_id WHERE s.state IN ('posted', 'reserved') GROUP BY s.register_id, s.state
+""")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisterCount:
+    """What a key register of the security module says it minted since it exists."""
+
+    tokens: int
+    units_tenths: int
+
+
+class CheckResult(NamedTuple):
+    """One check. ``is_run`` is False for the counters when none were given."""
+
+    name: str
+    agree: bool
+    is_run: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckReport:
+    """The verdict.
+
+    Attributes:
+        agree: whether every check that ran agrees.
+        checks: each with its verdict.
+        differences: ``{"check": name, ...}`` with the ids and numbers that do not fit.
+    """
+
+    agree: bool
+    checks: tuple[CheckResult, ...]
+    differences: tuple[dict[str, Any], ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what ``eudora ledger check`` prints."""
+        return {
+            "agree": self.agree,
+            "checks": [{"name": check.name, "agree": check.agree, "run": check.is_run} for check in self.checks],
+            "differences": list(self.differences),
+        }
+
+
+def check(engine: Engine, counters: Mapping[int, RegisterCount] | None) -> CheckReport:
+    """Prove the ledger.
+
+    Args:
+        engine: the ledger.
+        counters: by key register, read from the security module while no sale is on its way; None: not compared. A sale that
+            is still reserved may have been minted, so its tokens are allowed for.
+
+    Raises:
+        sqlalchemy.exc.DBAPIError: the database cannot be reached.
+    """
+    checks: list[CheckResult] = []
+    differences: list[dict[str, Any]] = []
+    with engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
+        allow_scans(connection)
+        for name, question in QUESTIONS.items():
+            rows = connection.execute(text(f"{question} LIMIT {DIFFERENCES_PER_CHECK_MAX}")).mappings().all()
+            checks.append(CheckResult(name, not rows, is_run=True))
+            differences += [{"check": name, **{key: _plain(value) for key, value in row.items()}} for row in rows]
+        found = [] if counters is None else _compare_counters(connection, counters)
+    checks.append(CheckResult(COUNTERS_CHECK, not found, is_run=counters is not None))
+    differences += found
+    return CheckReport(agree=not differences, checks=tuple(checks), differences=tuple(differences))
+
+
+def _compare_counters(connection: Connection, counters: Mapping[int, RegisterCount]) -> list[dict[str, Any]]:
+    sold = {
+        (row.register_id, row.state): (row.tokens, row.units_tenths) for row in connection.execute(_TOKENS_BY_REGISTER)
+    }
+    nothing = RegisterCount(tokens=0, units_tenths=0)
+    differences = []
+    for register_id in sorted(counters.keys() | {register_id for register_id, _state in sold}):
+        minted = counters.get(register_id, nothing)
+        posted_tokens, posted_units = sold.get((register_id, "posted"), (0, 0))
+        open_tokens, open_units = sold.get((register_id, "reserved"), (0, 0))
+        if (
+            posted_tokens <= minted.tokens <= posted_tokens + open_tokens
+            and posted_units <= minted.units_tenths <= posted_units + open_units
+        ):
+            continue
+        differences.append(
+            {
+                "check": COUNTERS_CHECK,
+                "register_id": register_id,
+                "minted_tokens": minted.tokens,
+                "posted_tokens": posted_tokens,
+                "reserved_tokens": open_tokens,
+                "minted_units_tenths": minted.units_tenths,
+                "posted_units_tenths": posted_units,
+                "reserved_units_tenths": open_units,
+            }
+        )
+    return differences
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    # Sums of bigint come back as Decimal.
+    return value if value is None or isinstance(value, str | int) else int(str(value))

@@ -1,0 +1,94 @@
+"""The journal: every request once, by its key. New, the same again, or the same key with other content."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, text
+
+from ledger import arrays
+from vending.order import Conflict, Declined, Repeated, RequestKey, Unresolved
+from vending.response_code import ResponseCode
+
+REVERSED_BEFORE_IT_CAME = b""
+"""The digest of a request that is known only because its reversal came first; no real digest equals it."""
+
+KEY_ARRAYS = (
+    "CAST(:transmitted AS timestamptz[]), CAST(:stans AS text[]), CAST(:terminals AS text[]), CAST(:acquirers AS text[]), "
+    "CAST(:classes AS text[])"
+)
+KEY_COLUMNS = "transmitted_at, stan, terminal_code, acquirer_code, message_class"
+KEY_JOIN = " AND ".join(f"j.{name} = o.{name}" for name in KEY_COLUMNS.split(", "))
+
+_WRITE = text(f"""
+    INSERT INTO journal ({KEY_COLUMNS}, digest, rrn, request, code, sale_id, reverses_sale_id, received_at)
+    SELECT * FROM unnest({KEY_ARRAYS}, CAST(:digests AS bytea[]), CAST(:rrns AS text[]), CAST(:requests AS bytea[]),
+        CAST(:codes AS text[]), CAST(:sale_ids AS bigint[]), CAST(:reverses AS bigint[]), CAST(:received AS timestamptz[]))
+    ON CONFLICT DO NOTHING
+""")  # noqa: S608 - constants only
+
+_CODES = {code.value: code for code in ResponseCode}
+
+
+class Line(NamedTuple):
+    """A journal row that is to be written. ``code`` is None while the outcome is open."""
+
+    key: RequestKey
+    digest: bytes
+    rrn: str
+    request: bytes
+    code: ResponseCode | None
+    sale_id: int | None
+    reverses_sale_id: int | None
+    received_at: Any
+
+
+def key_arrays(keys: Sequence[RequestKey]) -> dict[str, str]:
+    """Return the values of `KEY_ARRAYS` for a statement."""
+    return {
+        "transmitted": arrays.times([key.transmitted_at for key in keys]),
+        "stans": arrays.texts([key.stan for key in keys]),
+        "terminals": arrays.texts([key.terminal_id for key in keys]),
+        "acquirers": arrays.texts([key.acquirer_id for key in keys]),
+        "classes": arrays.texts([key.message_class for key in keys]),
+    }
+
+
+def write(connection: Connection, lines: Sequence[Line]) -> bool:
+    """Write journal rows; return False when a key was taken meanwhile, and then the transaction is to be rolled back."""
+    written = connection.execute(
+        _WRITE,
+        {
+            **key_arrays([line.key for line in lines]),
+            "digests": arrays.octets([line.digest for line in lines]),
+            "rrns": arrays.texts([line.rrn for line in lines]),
+            "requests": arrays.octets([line.request for line in lines]),
+            "codes": arrays.texts([None if line.code is None else line.code.value for line in lines]),
+            "sale_ids": arrays.ints([line.sale_id for line in lines]),
+            "reverses": arrays.ints([line.reverses_sale_id for line in lines]),
+            "received": arrays.times([line.received_at for line in lines]),
+        },
+    )
+    return written.rowcount == len(lines)
+
+
+def code_named(name: str) -> ResponseCode:
+    """Return the response code that the journal calls *name*."""
+    return _CODES[name]
+
+
+def answer_to_repeat(
+    digest: bytes, *, known_digest: bytes, code: str | None, sale_id: int | None, answer: bytes | None
+) -> Repeated | Unresolved | Declined | Conflict | None:
+    """Return what a request gets whose key is in the journal already.
+
+    Returns:
+        None for a reversal whose outcome is open: it is to be looked at again.
+    """
+    if bytes(known_digest) != digest:
+        return Conflict()
+    if answer is not None:
+        assert code is not None, "an answer is stored together with its code"
+        return Repeated(answer=bytes(answer), code=_CODES[code])
+    if code is not None:
+        return Declined(code=_CODES[code], private_detail="declined before, the answer was not stored")
+    return None if sale_id is None else Unresolved(sale_id=sale_id)

@@ -1,0 +1,173 @@
+"""Filling an empty ledger: the chart of accounts, acquirers and their deposits, and the opening entries.
+
+The order: `open_chart`, then rows of the master tables in bulk (``ledger.schema``: key_register, account_holder, meter, obligation,
+tariff_version, terminal), `add_acquirer`, `deposit`, and `post_opening` once at the end, which writes the entries that make the
+books agree with the obligations and remainders that were loaded. `analyze` afterwards, so that plans are made for what is there.
+"""
+
+from datetime import datetime
+
+from sqlalchemy import Connection, Engine, text
+
+from ledger import schema
+from ledger.chart import Account, AccountKind, code_of, kind_of
+from ledger.database import allow_scans
+from vending.calendar import local_date
+from vending.money import BasisPoints, Centavos
+
+NO_MONEY = Centavos(0)
+NO_COMMISSION = BasisPoints(0)
+
+_ADD_BALANCES = text("""
+    UPDATE account SET balance_centavos = balance_centavos + moved.total
+    FROM (SELECT account_id, sum(amount_centavos) AS total FROM posting WHERE entry_id = :entry_id GROUP BY account_id) AS moved
+    WHERE account.id = moved.account_id
+""")
+
+_UNOPENED_OBLIGATIONS = text("""
+    INSERT INTO posting (entry_id, line, account_id, amount_centavos, obligation_id, part)
+    SELECT nextval('ledger_id'), 1, CASE WHEN part.name = 'interest' THEN :interest
+        ELSE CASE kind WHEN 'charge' THEN :charge WHEN 'emergency' THEN :emergency ELSE :obligation END END, part.amount, id, part.name
+    FROM obligation, LATERAL (VALUES ('capital', capital_centavos), ('interest', interest_centavos)) AS part (name, amount)
+    WHERE part.amount <> 0 AND NOT EXISTS (SELECT 1 FROM posting WHERE obligation_id = obligation.id)
+    RETURNING entry_id, account_id, amount_centavos
+""")
+
+_UNOPENED_REMAINDERS = text("""
+    INSERT INTO posting (entry_id, line, account_id, amount_centavos, meter_id)
+    SELECT nextval('ledger_id'), 1, :remainders, -remainder_centavos, id
+    FROM meter
+    WHERE remainder_centavos <> 0 AND NOT EXISTS (SELECT 1 FROM posting WHERE meter_id = meter.id)
+    RETURNING entry_id, account_id, amount_centavos
+""")
+
+_AGAINST = """
+    WITH opened AS ({insert}), entries AS (
+        INSERT INTO entry (id, kind, posted_at, local_date, memo)
+        SELECT entry_id, 'opening', :at, :on, '' FROM opened
+    ), against AS (
+        INSERT INTO posting (entry_id, line, account_id, amount_centavos)
+        SELECT entry_id, 2, CASE WHEN account_id = :charge THEN :third_party ELSE :equity END, -amount_centavos FROM opened
+        RETURNING account_id, amount_centavos
+    )
+    UPDATE account SET balance_centavos = balance_centavos + moved.total
+    FROM (
+        SELECT account_id, sum(amount_centavos) AS total
+        FROM (SELECT account_id, amount_centavos FROM opened UNION ALL SELECT account_id, amount_centavos FROM against) AS lines
+        GROUP BY account_id
+    ) AS moved
+    WHERE account.id = moved.account_id
+"""
+
+
+def open_chart(connection: Connection) -> None:
+    """Write the fixed accounts that are missing."""
+    connection.execute(
+        text("INSERT INTO account (id, code, kind) VALUES (:id, :code, :kind) ON CONFLICT (id) DO NOTHING"),
+        [{"id": account.value, "code": code_of(account), "kind": kind_of(account).value} for account in Account],
+    )
+
+
+def add_acquirer(
+    connection: Connection,
+    *,
+    code: str,
+    name: str,
+    credit_line_centavos: Centavos = NO_MONEY,
+    commission_basis_points: BasisPoints = NO_COMMISSION,
+) -> int:
+    """Write an acquirer with its float and commission accounts; return the acquirer's id.
+
+    Args:
+        connection: in a transaction.
+        code: as `vending.order.RequestKey.acquirer_id`.
+        name: for people.
+        credit_line_centavos: what it may sell beyond its deposits.
+        commission_basis_points: of everything it sells.
+    """
+    account_ids = [
+        connection.execute(
+            text(
+                "INSERT INTO account (id, code, kind, acquirer_code, credit_line_centavos) "
+                "VALUES (nextval('account_id'), :account, :kind, :code, :line) RETURNING id"
+            ),
+            {"account": f"{role}:{code}", "kind": AccountKind.LIABILITY.value, "code": code, "line": line},
+        ).scalar_one()
+        for role, line in (("float", credit_line_centavos), ("commission", 0))
+    ]
+    inserted = schema.acquirer.insert().values(
+        code=code,
+        name=name,
+        commission_basis_points=commission_basis_points,
+        float_account_id=account_ids[0],
+        commission_account_id=account_ids[1],
+    )
+    acquirer_id: int = connection.execute(inserted.returning(schema.acquirer.c.id)).scalar_one()
+    return acquirer_id
+
+
+def deposit(
+    connection: Connection, *, acquirer_code: str, amount_centavos: Centavos, at: datetime, memo: str = ""
+) -> int:
+    """Book money that an acquirer paid in for its float; return the entry's id.
+
+    Args:
+        connection: in a transaction.
+        acquirer_code: whose float.
+        amount_centavos: more than zero.
+        at: aware.
+        memo: for people, for example the bank's reference.
+    """
+    assert amount_centavos > 0, "a deposit is money"
+    float_account: int = connection.execute(
+        text("SELECT float_account_id FROM acquirer WHERE code = :code"), {"code": acquirer_code}
+    ).scalar_one()
+    entry_id: int = connection.execute(text("SELECT nextval('ledger_id')")).scalar_one()
+    connection.execute(
+        schema.entry.insert().values(id=entry_id, kind="deposit", posted_at=at, local_date=local_date(at), memo=memo)
+    )
+    lines = ((1, Account.BANK.value, amount_centavos), (2, float_account, -amount_centavos))
+    connection.execute(
+        schema.posting.insert(),
+        [
+            {"entry_id": entry_id, "line": line, "account_id": account, "amount_centavos": amount}
+            for line, account, amount in lines
+        ],
+    )
+    connection.execute(_ADD_BALANCES, {"entry_id": entry_id})
+    return entry_id
+
+
+def post_opening(connection: Connection, at: datetime) -> None:
+    """Write an opening entry for every obligation and remainder that has no posting yet.
+
+    Charges stand against the third party they are collected for, everything else against opening equity. Running it again
+    writes nothing.
+    """
+    allow_scans(connection)
+    values = {
+        "at": at,
+        "on": local_date(at),
+        "charge": Account.THIRD_PARTY_RECEIVABLE.value,
+        "third_party": Account.THIRD_PARTY_PAYABLE.value,
+        "equity": Account.OPENING_EQUITY.value,
+    }
+    connection.execute(
+        text(_AGAINST.format(insert=_UNOPENED_OBLIGATIONS.text)),
+        {
+            **values,
+            "interest": Account.OBLIGATION_INTEREST_RECEIVABLE.value,
+            "emergency": Account.EMERGENCY_RECEIVABLE.value,
+            "obligation": Account.OBLIGATION_CAPITAL_RECEIVABLE.value,
+        },
+    )
+    connection.execute(
+        text(_AGAINST.format(insert=_UNOPENED_REMAINDERS.text)),
+        {**values, "remainders": Account.CUSTOMER_REMAINDERS.value},
+    )
+
+
+def analyze(engine: Engine) -> None:
+    """Let the planner look at what is there; to be run after a bulk load."""
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("VACUUM ANALYZE"))

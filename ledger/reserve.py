@@ -1,0 +1,348 @@
+"""Commit 1: a batch of orders is journaled, priced and reserved in one transaction, with the same few statements whatever its size.
+
+The order of locks is the same everywhere: meters ascending, then accounts ascending, last. The float of a busy network is the one
+row that every sale needs, so it is read first without a lock and taken with a condition at the very end; if the condition fails,
+somebody else sold meanwhile, and the batch runs again with the floats locked as soon as its meters are.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Engine, Row, text
+
+from ledger import arrays, journal
+from ledger.database import Retry, transact
+from ledger.meters import MeterState, read_deductions, read_meters
+from ledger.pricing import Rules, check_meter, price
+from ledger.quote_lines import lines_as_json
+from ledger.rules import commission_of
+from sts.errors import FieldRangeError
+from sts.tid import next_tids
+from vending.calendar import local_date
+from vending.deductions import Deduction
+from vending.order import (
+    Busy,
+    Conflict,
+    Declined,
+    RequestKey,
+    Reserved,
+    ReservedSale,
+    ReserveResult,
+    SaleOrder,
+    TokenOrder,
+    Unresolved,
+)
+from vending.policy import SalePolicy
+from vending.quote import Quote
+from vending.response_code import Refusal, ResponseCode
+from vending.tariff import TariffBook
+
+ORDERS_PER_BATCH_MAX = 1024
+"""One transaction holds its meters until it commits; larger batches gained nothing and made everybody wait."""
+
+_ADMIT = text(f"""
+    SELECT o.position, nextval('ledger_id') AS new_id, j.digest, j.code, j.sale_id, j.answer, t.status AS terminal_status,
+        a.status AS acquirer_status, a.commission_basis_points, a.float_account_id, a.commission_account_id,
+        f.credit_line_centavos - f.balance_centavos - f.pending_centavos AS available_centavos
+    FROM unnest({journal.KEY_ARRAYS}) WITH ORDINALITY AS o ({journal.KEY_COLUMNS}, position)
+    LEFT JOIN acquirer AS a ON a.code = o.acquirer_code
+    LEFT JOIN terminal AS t ON t.acquirer_id = a.id AND t.code = o.terminal_code
+    LEFT JOIN account AS f ON f.id = a.float_account_id
+    LEFT JOIN journal AS j ON {journal.KEY_JOIN}
+""")  # noqa: S608 - constants only
+
+_LOCK_FLOATS = text("""
+    SELECT id, credit_line_centavos - balance_centavos - pending_centavos AS available_centavos
+    FROM account WHERE id = ANY (CAST(:ids AS bigint[])) ORDER BY id FOR NO KEY UPDATE
+""")
+
+_WRITE_SALES = text("""
+    WITH tokens AS (
+        INSERT INTO token (sale_id, position, meter_id, tid, units_tenths)
+        SELECT * FROM unnest(CAST(:token_sales AS bigint[]), CAST(:token_positions AS smallint[]),
+            CAST(:token_meters AS bigint[]), CAST(:tids AS bigint[]), CAST(:token_units AS bigint[]))
+    ), held AS (
+        UPDATE meter SET held_by = o.sale_id, last_tid = o.last_tid
+        FROM unnest(CAST(:ids AS bigint[]), CAST(:meters AS bigint[]), CAST(:last_tids AS bigint[])) AS o (sale_id, meter_id, last_tid)
+        WHERE meter.id = o.meter_id
+    )
+    INSERT INTO sale (state, id, kind, acquirer_code, terminal_code, transmitted_at, stan, message_class, rrn, meter_id, register_id,
+        tariff_index, encryption_algorithm, float_account_id, commission_account_id, local_date, reserved_at, paid_centavos,
+        commission_centavos, carried_in_centavos, carried_out_centavos, units_tenths, charged_centavos, full_cost_centavos,
+        subsidy_centavos, contribution_centavos, month_to_date_tenths, lines)
+    SELECT 'reserved', o.* FROM unnest(CAST(:ids AS bigint[]), CAST(:kinds AS text[]), CAST(:acquirers AS text[]),
+        CAST(:terminals AS text[]), CAST(:transmitted AS timestamptz[]), CAST(:stans AS text[]), CAST(:classes AS text[]),
+        CAST(:rrns AS text[]), CAST(:meters AS bigint[]), CAST(:registers AS bigint[]), CAST(:indexes AS smallint[]),
+        CAST(:algorithms AS smallint[]), CAST(:floats AS bigint[]), CAST(:commission_accounts AS bigint[]), CAST(:dates AS date[]),
+        CAST(:reserved AS timestamptz[]), CAST(:paid AS bigint[]), CAST(:commissions AS bigint[]), CAST(:carried_in AS bigint[]),
+        CAST(:carried_out AS bigint[]), CAST(:units AS bigint[]), CAST(:charged AS bigint[]), CAST(:full_costs AS bigint[]),
+        CAST(:subsidies AS bigint[]), CAST(:contributions AS bigint[]), CAST(:months AS bigint[]), CAST(:lines AS jsonb[])) AS o
+""")
+
+_TAKE_FLOATS = text("""
+    UPDATE account SET pending_centavos = pending_centavos + o.amount
+    FROM unnest(CAST(:ids AS bigint[]), CAST(:amounts AS bigint[])) AS o (id, amount)
+    WHERE account.id = o.id AND credit_line_centavos - balance_centavos - pending_centavos >= o.amount
+""")
+
+
+class _Admission(NamedTuple):
+    """An order that is new and whose terminal may sell."""
+
+    position: int
+    sale_id: int
+    float_account_id: int
+    commission_account_id: int
+    commission_basis_points: int
+
+
+class _Sale(NamedTuple):
+    """A sale about to be written."""
+
+    reserved: ReservedSale
+    admission: _Admission
+    last_tid: int
+    """Of the meter, before this sale."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reserver:
+    """Reserves batches of orders against one ledger with one set of tariffs and one policy."""
+
+    engine: Engine
+    tariffs: TariffBook
+    policy: SalePolicy
+
+    def reserve(self, orders: Sequence[SaleOrder]) -> list[ReserveResult]:
+        """Journal and reserve a batch; afterwards it is durable. Results stand in the order of *orders*.
+
+        The first order on a meter wins; others on the same meter are `Busy`, also when an earlier sale holds it. Orders take
+        from their float as they stand in the batch.
+
+        Args:
+            orders: in order of arrival, at most `ORDERS_PER_BATCH_MAX`.
+
+        Raises:
+            LedgerUnavailable: nothing was written.
+            LedgerOutcomeUnknown: send the same orders again.
+        """
+        assert len(orders) <= ORDERS_PER_BATCH_MAX, "a batch is bounded"
+        if not orders:
+            return []
+
+        def work(connection: Connection, attempt: int) -> list[ReserveResult]:
+            rules = Rules(self.tariffs, self.policy)
+            return _Batch(connection, orders, rules, is_float_locked=attempt > 0).run()
+
+        return transact(self.engine, work)
+
+
+class _Batch:
+    """One attempt at one batch."""
+
+    def __init__(
+        self, connection: Connection, orders: Sequence[SaleOrder], rules: Rules, *, is_float_locked: bool
+    ) -> None:
+        self.connection = connection
+        self.orders = orders
+        self.rules = rules
+        self.is_float_locked = is_float_locked
+        self.results: dict[int, ReserveResult] = {}
+        self.lines: list[journal.Line] = []
+        self.sales: list[_Sale] = []
+        self.available: dict[int, int] = {}
+        self.taken: dict[int, int] = {}
+
+    def run(self) -> list[ReserveResult]:
+        first_with_key: dict[RequestKey, int] = {}
+        for position, order in enumerate(self.orders):
+            first_with_key.setdefault(order.key, position)
+        admissions = self._admit(first_with_key)
+        if admissions:
+            self._decide(admissions)
+        self._write()
+        return [self._result(position, first_with_key[order.key]) for position, order in enumerate(self.orders)]
+
+    def _admit(self, first_with_key: dict[RequestKey, int]) -> list[_Admission]:
+        """Look up every key, terminal and acquirer; answer repeats, and those that may not sell."""
+        positions = list(first_with_key.values())
+        admissions = []
+        for row in self.connection.execute(_ADMIT, journal.key_arrays(list(first_with_key))):
+            position = positions[row.position - 1]
+            order = self.orders[position]
+            if row.digest is not None:
+                again = journal.answer_to_repeat(
+                    order.digest, known_digest=row.digest, code=row.code, sale_id=row.sale_id, answer=row.answer
+                )
+                assert again is not None, "the journal row of an order has a code or a sale"
+                self.results[position] = again
+                continue
+            refusal = _refusal_of_terminal(row)
+            if refusal is not None:
+                self._decline(position, Refusal(refusal))
+                continue
+            self.available[row.float_account_id] = row.available_centavos
+            admissions.append(
+                _Admission(
+                    position, row.new_id, row.float_account_id, row.commission_account_id, row.commission_basis_points
+                )
+            )
+        admissions.sort()
+        return admissions
+
+    def _decide(self, admissions: list[_Admission]) -> None:
+        """Reserve or decline each order, in order of arrival, against its meter, what is owed there, and its float."""
+        numbers = sorted({self.orders[admission.position].meter_number for admission in admissions})
+        meters = read_meters(self.connection, numbers, for_update=True)
+        deductions = read_deductions(
+            self.connection, [meter.account.meter_id for meter in meters.values() if meter.held_by is None]
+        )
+        if self.is_float_locked:
+            ids = arrays.ints(sorted(self.available))
+            self.available = {
+                row.id: row.available_centavos for row in self.connection.execute(_LOCK_FLOATS, {"ids": ids})
+            }
+        held = {meter.account.meter_id for meter in meters.values() if meter.held_by is not None}
+        for admission in admissions:
+            try:
+                order = self.orders[admission.position]
+                meter = check_meter(meters.get(order.meter_number), order)
+                meter_id = meter.account.meter_id
+                if meter_id in held:
+                    self.results[admission.position] = Busy(meter_id=meter_id)
+                    continue
+                self._reserve(admission, meter, deductions.get(meter_id, []))
+                held.add(meter_id)
+            except Refusal as refusal:
+                self._decline(admission.position, refusal)
+
+    def _reserve(self, admission: _Admission, meter: MeterState, deductions: list[Deduction]) -> None:
+        order = self.orders[admission.position]
+        on = local_date(order.received_at)
+        quote = price(order, meter, deductions, on, self.rules)
+        left = self.available[admission.float_account_id] - order.paid_centavos
+        if left < 0:
+            raise Refusal(ResponseCode.FLOAT_SHORT)
+        if quote is None:
+            raise Refusal(ResponseCode.TARIFF_MISSING)
+        sale = ReservedSale(
+            sale_id=admission.sale_id,
+            key=order.key,
+            request=order.request,
+            kind=order.kind,
+            rrn=order.rrn,
+            paid_centavos=order.paid_centavos,
+            meter=meter.account,
+            quote=quote,
+            token_orders=_token_orders(quote, order, meter),
+            reserved_at=order.received_at,
+            local_date=on,
+        )
+        self.available[admission.float_account_id] = left
+        taken = self.taken.get(admission.float_account_id, 0)
+        self.taken[admission.float_account_id] = taken + order.paid_centavos
+        self.sales.append(_Sale(sale, admission, meter.last_tid))
+        self.lines.append(_journal_line(order, None, admission.sale_id))
+        self.results[admission.position] = Reserved(sale=sale)
+
+    def _decline(self, position: int, refusal: Refusal) -> None:
+        self.lines.append(_journal_line(self.orders[position], refusal.code, None))
+        self.results[position] = Declined(code=refusal.code, private_detail=refusal.private_detail)
+
+    def _write(self) -> None:
+        """Write everything; the floats last, for they are everybody's."""
+        if self.lines and not journal.write(self.connection, self.lines):
+            raise Retry("a journal key was taken meanwhile")
+        if self.sales:
+            self.connection.execute(_WRITE_SALES, _sale_columns(self.sales))
+            ids = sorted(self.taken)
+            amounts = [self.taken[account_id] for account_id in ids]
+            taken = self.connection.execute(_TAKE_FLOATS, {"ids": arrays.ints(ids), "amounts": arrays.ints(amounts)})
+            if taken.rowcount != len(ids):
+                raise Retry("a float was sold meanwhile")
+
+    def _result(self, position: int, first: int) -> ReserveResult:
+        """Return the result of one order; one with the key of an earlier one in the batch is a repeat of it."""
+        result = self.results[first]
+        if position == first or isinstance(result, Busy):
+            return result
+        if self.orders[position].digest != self.orders[first].digest:
+            return Conflict()
+        return Unresolved(sale_id=result.sale.sale_id) if isinstance(result, Reserved) else result
+
+
+def _refusal_of_terminal(row: Row[Any]) -> ResponseCode | None:
+    if row.terminal_status is None:
+        return ResponseCode.TERMINAL_UNKNOWN
+    if row.terminal_status != "active":
+        return ResponseCode.TERMINAL_BLOCKED
+    return None if row.acquirer_status == "active" else ResponseCode.ACQUIRER_STOPPED
+
+
+def _token_orders(quote: Quote, order: SaleOrder, meter: MeterState) -> tuple[TokenOrder, ...]:
+    units = quote.token_units_tenths
+    if not units:
+        return ()
+    try:
+        tids = next_tids(order.received_at, meter.last_tid or None, meter.base_date, len(units))
+    except FieldRangeError as error:
+        raise Refusal(ResponseCode.SYSTEM_ERROR, str(error)) from error
+    return tuple(TokenOrder(tid=tid, units_tenths=tenths) for tid, tenths in zip(tids, units, strict=True))
+
+
+def _journal_line(order: SaleOrder, code: ResponseCode | None, sale_id: int | None) -> journal.Line:
+    return journal.Line(order.key, order.digest, order.rrn, order.request, code, sale_id, None, order.received_at)
+
+
+def _sale_columns(sales: Sequence[_Sale]) -> dict[str, str]:
+    """Return the values of `_WRITE_SALES`."""
+    reserved = [sale.reserved for sale in sales]
+    meters = [sale.meter for sale in reserved]
+    quotes = [sale.quote for sale in reserved]
+    return {
+        **journal.key_arrays([sale.key for sale in reserved]),
+        "ids": arrays.ints([sale.sale_id for sale in reserved]),
+        "kinds": arrays.texts([sale.kind.value for sale in reserved]),
+        "rrns": arrays.texts([sale.rrn for sale in reserved]),
+        "meters": arrays.ints([meter.meter_id for meter in meters]),
+        "registers": arrays.ints([meter.register_id for meter in meters]),
+        "indexes": arrays.ints([meter.tariff_index for meter in meters]),
+        "algorithms": arrays.ints([meter.encryption_algorithm for meter in meters]),
+        "dates": arrays.times([sale.local_date for sale in reserved]),
+        "reserved": arrays.times([sale.reserved_at for sale in reserved]),
+        "paid": arrays.ints([sale.paid_centavos for sale in reserved]),
+        "floats": arrays.ints([sale.admission.float_account_id for sale in sales]),
+        "commission_accounts": arrays.ints([sale.admission.commission_account_id for sale in sales]),
+        "commissions": arrays.ints(
+            [commission_of(sale.reserved.paid_centavos, sale.admission.commission_basis_points) for sale in sales]
+        ),
+        "carried_in": arrays.ints([quote.carried_in_centavos for quote in quotes]),
+        "carried_out": arrays.ints([quote.carried_out_centavos for quote in quotes]),
+        "units": arrays.ints([quote.units_tenths for quote in quotes]),
+        "charged": arrays.ints([quote.charged_centavos for quote in quotes]),
+        "full_costs": arrays.ints([quote.full_cost_centavos for quote in quotes]),
+        "subsidies": arrays.ints([quote.subsidy_centavos for quote in quotes]),
+        "contributions": arrays.ints([quote.contribution_centavos for quote in quotes]),
+        "months": arrays.ints([quote.month_to_date_tenths for quote in quotes]),
+        "lines": arrays.texts([lines_as_json(quote) for quote in quotes]),
+        **_token_columns(sales),
+    }
+
+
+def _token_columns(sales: Sequence[_Sale]) -> dict[str, str]:
+    tokens = [
+        (sale.reserved.sale_id, position, sale.reserved.meter.meter_id, token.tid, token.units_tenths)
+        for sale in sales
+        for position, token in enumerate(sale.reserved.token_orders)
+    ]
+    return {
+        "last_tids": arrays.ints(
+            [sale.reserved.token_orders[-1].tid if sale.reserved.token_orders else sale.last_tid for sale in sales]
+        ),
+        "token_sales": arrays.ints([token[0] for token in tokens]),
+        "token_positions": arrays.ints([token[1] for token in tokens]),
+        "token_meters": arrays.ints([token[2] for token in tokens]),
+        "tids": arrays.ints([token[3] for token in tokens]),
+        "token_units": arrays.ints([token[4] for token in tokens]),
+    }

@@ -1,0 +1,64 @@
+"""Posting rules, pure: which accounts a sale moves and by how much. The lines of every sale sum to zero.
+
+A recharge turns the acquirer's deposit into revenue at full cost, with what the state pays (subsidy) and what the state gets
+(contribution) beside it, into what the customer owed, and into the change in the customer's remainder:
+
+    paid - full_cost + subsidy - contribution - taken - voluntary + (carried_in - carried_out) = 0
+
+which is the sum of the two identities of a quote.
+"""
+
+from typing import NamedTuple
+
+from ledger.chart import RECEIVABLE_OF_KIND, REVENUE_OF_SERVICE, Account
+from vending.deductions import BASIS_POINTS_PER_WHOLE, Taken
+from vending.quote import Quote
+from vending.service import Service
+
+CAPITAL = "capital"
+INTEREST = "interest"
+
+
+class PostingLine(NamedTuple):
+    """One line of an entry. ``obligation`` is the obligation's code and ``is_remainder`` marks the meter's own line."""
+
+    account_id: int
+    amount_centavos: int
+    obligation: str | None = None
+    part: str | None = None
+    is_remainder: bool = False
+
+
+def commission_of(paid_centavos: int, basis_points: int) -> int:
+    """Return what the acquirer earns with a sale; rounded down, so the fraction stays with the utility."""
+    return paid_centavos * basis_points // BASIS_POINTS_PER_WHOLE
+
+
+def sale_lines(
+    quote: Quote, service: Service, *, float_account_id: int, commission_account_id: int, commission_centavos: int
+) -> list[PostingLine]:
+    """Return the lines that post one sale, a recharge or a payment. No line has an amount of zero."""
+    lines = [
+        PostingLine(float_account_id, quote.paid_centavos),
+        PostingLine(REVENUE_OF_SERVICE[service], -quote.full_cost_centavos),
+        PostingLine(Account.SUBSIDIES_RECEIVABLE, quote.subsidy_centavos),
+        PostingLine(Account.CONTRIBUTIONS_PAYABLE, -quote.contribution_centavos),
+        PostingLine(
+            Account.CUSTOMER_REMAINDERS, quote.carried_in_centavos - quote.carried_out_centavos, is_remainder=True
+        ),
+        PostingLine(Account.COMMISSION_COST, commission_centavos),
+        PostingLine(commission_account_id, -commission_centavos),
+    ]
+    for taken in quote.taken:
+        lines += _taken_lines(taken)
+    if quote.voluntary is not None:
+        lines += _taken_lines(quote.voluntary)
+    return [line for line in lines if line.amount_centavos]
+
+
+def _taken_lines(taken: Taken) -> tuple[PostingLine, PostingLine]:
+    capital = taken.amount_centavos - taken.interest_centavos
+    return (
+        PostingLine(RECEIVABLE_OF_KIND[taken.kind], -capital, taken.id, CAPITAL),
+        PostingLine(Account.OBLIGATION_INTEREST_RECEIVABLE, -taken.interest_centavos, taken.id, INTEREST),
+    )

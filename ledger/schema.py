@@ -1,0 +1,340 @@
+"""The tables of the ledger, as SQLAlchemy Core metadata; the migrations make exactly this and a test says so.
+
+Rules of the house:
+
+- Money is ``*_centavos`` (bigint), units are ``*_tenths``, rates ``*_e4``. No numeric, no float. Times are ``timestamptz``.
+- The tables that grow with every sale (journal, sale, token, entry, posting, outbox) carry no foreign keys: each would lock and
+  probe one more row per line. `ledger.check` proves what the keys would have enforced.
+- No triggers and no stored procedures, so that other engines that speak PostgreSQL's wire can run it.
+
+To fill an empty database see `ledger.opening`, which also writes the opening entries.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Sequence,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+SCHEMA_VERSION = "0001"
+"""The newest migration this program knows; a database that is newer is refused."""
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+ledger_id = Sequence("ledger_id", metadata=metadata, data_type=BigInteger)
+"""Ids of sales and entries. They share one sequence so that the entry that posts a sale carries the sale's own id."""
+
+account_id = Sequence("account_id", metadata=metadata, data_type=BigInteger, start=1000)
+"""Ids of accounts that belong to acquirers; the fixed ones are in `ledger.chart`."""
+
+
+def _id() -> Column[int]:
+    return Column("id", BigInteger, Identity(), primary_key=True)
+
+
+def _centavos(name: str) -> Column[int]:
+    return Column(name, BigInteger, nullable=False, server_default=text("0"))
+
+
+def _time(name: str, *, nullable: bool = False) -> Column[object]:
+    return Column(name, DateTime(timezone=True), nullable=nullable)
+
+
+account = Table(
+    "account",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("code", Text, nullable=False, unique=True),
+    Column("kind", Text, nullable=False),
+    Column("acquirer_code", Text),
+    _centavos("balance_centavos"),
+    _centavos("pending_centavos"),
+    _centavos("credit_line_centavos"),
+    CheckConstraint("kind IN ('asset', 'liability', 'revenue', 'expense', 'equity')", name="kind"),
+    CheckConstraint("pending_centavos >= 0", name="pending"),
+    CheckConstraint("credit_line_centavos >= 0", name="credit_line"),
+    comment="Chart of accounts. balance = sum of its postings (debit positive); pending = sum of the reserved sales of a float; "
+    "a float covers a sale while credit_line - balance - pending >= paid.",
+    postgresql_with={"fillfactor": 20},
+)
+
+acquirer = Table(
+    "acquirer",
+    metadata,
+    _id(),
+    Column("code", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("status", Text, nullable=False, server_default=text("'active'")),
+    Column("commission_basis_points", Integer, nullable=False, server_default=text("0")),
+    Column("float_account_id", BigInteger, ForeignKey("account.id"), nullable=False),
+    Column("commission_account_id", BigInteger, ForeignKey("account.id"), nullable=False),
+    CheckConstraint("status IN ('active', 'stopped')", name="status"),
+    CheckConstraint("commission_basis_points BETWEEN 0 AND 10000", name="commission"),
+    comment="A network that sells for the utility, with its float and its commission account.",
+)
+
+terminal = Table(
+    "terminal",
+    metadata,
+    _id(),
+    Column("acquirer_id", BigInteger, ForeignKey("acquirer.id"), nullable=False),
+    Column("code", Text, nullable=False),
+    Column("merchant", Text, nullable=False, server_default=text("''")),
+    Column("status", Text, nullable=False, server_default=text("'active'")),
+    UniqueConstraint("acquirer_id", "code"),
+    CheckConstraint("status IN ('active', 'blocked')", name="status"),
+    comment="A point of sale (datáfono, till) of an acquirer; code is data element 41.",
+)
+
+key_register = Table(
+    "key_register",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("base_year", Integer, nullable=False),
+    Column("description", Text, nullable=False, server_default=text("''")),
+    CheckConstraint("base_year IN (1993, 2014, 2035)", name="base_year"),
+    comment="A key register of the security module by its number there; base_year is where its token identifiers count from.",
+)
+
+account_holder = Table(
+    "account_holder",
+    metadata,
+    _id(),
+    Column("account_number", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    comment="Who is behind one or more meters: the customer's account with the utility.",
+)
+
+meter = Table(
+    "meter",
+    metadata,
+    _id(),
+    Column("meter_number", Text, nullable=False, unique=True),
+    Column("pan", Text, nullable=False),
+    Column("holder_id", BigInteger, ForeignKey("account_holder.id"), nullable=False),
+    Column("register_id", BigInteger, ForeignKey("key_register.id"), nullable=False),
+    Column("tariff_index", SmallInteger, nullable=False),
+    Column("encryption_algorithm", SmallInteger, nullable=False),
+    Column("service", SmallInteger, nullable=False),
+    Column("user_class", Text, nullable=False),
+    Column("stratum", SmallInteger, nullable=False),
+    Column("altitude", Text, nullable=False),
+    Column("status", Text, nullable=False, server_default=text("'active'")),
+    Column("held_by", BigInteger),
+    Column("last_tid", BigInteger, nullable=False, server_default=text("0")),
+    Column("month", Integer, nullable=False, server_default=text("0")),
+    Column("month_to_date_tenths", BigInteger, nullable=False, server_default=text("0")),
+    _centavos("remainder_centavos"),
+    CheckConstraint("status IN ('active', 'blocked')", name="status"),
+    CheckConstraint("service IN (0, 1, 2)", name="service"),
+    CheckConstraint("encryption_algorithm IN (7, 11)", name="encryption_algorithm"),
+    CheckConstraint("month_to_date_tenths >= 0", name="month_to_date"),
+    CheckConstraint("remainder_centavos >= 0", name="remainder"),
+    Index(None, "holder_id"),
+    comment="A meter, its key reference and its running state. held_by = the reserved sale that alone may move this row; "
+    "month = yyyymm (local) of month_to_date; remainder = sum of its postings, sign turned.",
+    postgresql_with={"fillfactor": 70},
+)
+
+obligation = Table(
+    "obligation",
+    metadata,
+    _id(),
+    Column("meter_id", BigInteger, ForeignKey("meter.id"), nullable=False),
+    Column("code", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("due", Date, nullable=False),
+    _centavos("capital_centavos"),
+    _centavos("interest_centavos"),
+    _centavos("full_centavos"),
+    _centavos("instalment_due_centavos"),
+    Column("share_basis_points", Integer, nullable=False, server_default=text("0")),
+    Column("share_overdue_basis_points", Integer),
+    Column("overdue", Boolean, nullable=False, server_default=text("false")),
+    _centavos("minimum_centavos"),
+    Column("disputed", Boolean, nullable=False, server_default=text("false")),
+    Column("status", Text, nullable=False, server_default=text("'open'")),
+    UniqueConstraint("meter_id", "code"),
+    CheckConstraint("kind IN ('charge', 'emergency', 'obligation')", name="kind"),
+    CheckConstraint("status IN ('open', 'settled')", name="status"),
+    CheckConstraint("capital_centavos >= 0", name="capital"),
+    CheckConstraint("interest_centavos >= 0", name="interest"),
+    CheckConstraint("full_centavos >= 0", name="full"),
+    CheckConstraint("instalment_due_centavos >= 0", name="instalment_due"),
+    CheckConstraint("minimum_centavos >= 0", name="minimum"),
+    CheckConstraint("share_basis_points BETWEEN 0 AND 10000", name="share"),
+    CheckConstraint("share_overdue_basis_points BETWEEN 0 AND 10000", name="share_overdue"),
+    comment="What is owed on a meter: a third party's charge, emergency credit, or an obligation (old debt). capital (for charge and "
+    "emergency: all that is owed) and interest = sums of their postings. full = a charge before its own subsidy.",
+    postgresql_with={"fillfactor": 70},
+)
+
+tariff_version = Table(
+    "tariff_version",
+    metadata,
+    _id(),
+    Column("service", SmallInteger, nullable=False),
+    Column("user_class", Text, nullable=False),
+    Column("stratum", SmallInteger, nullable=False),
+    Column("altitude", Text, nullable=False),
+    Column("valid_from", Date, nullable=False),
+    Column("publication", Text, nullable=False),
+    Column("blocks", JSONB, nullable=False),
+    UniqueConstraint("service", "user_class", "stratum", "altitude", "valid_from"),
+    CheckConstraint("service IN (0, 1, 2)", name="service"),
+    comment='A published tariff; blocks = [{"up_to": tenths or null, "rate": e4, "full_rate": e4}, ...] ascending.',
+)
+
+entry = Table(
+    "entry",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("kind", Text, nullable=False),
+    Column("sale_id", BigInteger),
+    _time("posted_at"),
+    Column("local_date", Date, nullable=False),
+    Column("memo", Text, nullable=False, server_default=text("''")),
+    CheckConstraint("kind IN ('sale', 'opening', 'deposit', 'billing', 'adjustment')", name="kind"),
+    comment="One event in the books; append-only. The entry of a sale has the id of the sale.",
+)
+
+posting = Table(
+    "posting",
+    metadata,
+    Column("entry_id", BigInteger, nullable=False),
+    Column("line", SmallInteger, nullable=False),
+    Column("account_id", BigInteger, nullable=False),
+    Column("amount_centavos", BigInteger, nullable=False),
+    Column("meter_id", BigInteger),
+    Column("obligation_id", BigInteger),
+    Column("part", Text),
+    PrimaryKeyConstraint("entry_id", "line"),
+    CheckConstraint("amount_centavos <> 0", name="amount"),
+    CheckConstraint("part IN ('capital', 'interest')", name="part"),
+    Index(None, "obligation_id", postgresql_where=text("obligation_id IS NOT NULL")),
+    comment="Append-only. Signed centavos, debit positive; the lines of an entry sum to zero. On a control account meter_id or "
+    "obligation_id with part says whose line it is.",
+)
+
+sale = Table(
+    "sale",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("state", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("acquirer_code", Text, nullable=False),
+    Column("terminal_code", Text, nullable=False),
+    _time("transmitted_at"),
+    Column("stan", Text, nullable=False),
+    Column("message_class", Text, nullable=False),
+    Column("rrn", Text, nullable=False),
+    Column("meter_id", BigInteger, nullable=False),
+    Column("register_id", BigInteger, nullable=False),
+    Column("tariff_index", SmallInteger, nullable=False),
+    Column("encryption_algorithm", SmallInteger, nullable=False),
+    Column("float_account_id", BigInteger, nullable=False),
+    Column("commission_account_id", BigInteger, nullable=False),
+    Column("local_date", Date, nullable=False),
+    _time("reserved_at"),
+    _time("ended_at", nullable=True),
+    Column("paid_centavos", BigInteger, nullable=False),
+    Column("commission_centavos", BigInteger, nullable=False),
+    Column("carried_in_centavos", BigInteger, nullable=False),
+    Column("carried_out_centavos", BigInteger, nullable=False),
+    Column("units_tenths", BigInteger, nullable=False),
+    Column("charged_centavos", BigInteger, nullable=False),
+    Column("full_cost_centavos", BigInteger, nullable=False),
+    Column("subsidy_centavos", BigInteger, nullable=False),
+    Column("contribution_centavos", BigInteger, nullable=False),
+    Column("month_to_date_tenths", BigInteger, nullable=False),
+    Column("lines", JSONB, nullable=False),
+    CheckConstraint("state IN ('reserved', 'posted', 'void')", name="state"),
+    CheckConstraint("kind IN ('recharge', 'payment')", name="kind"),
+    CheckConstraint("paid_centavos > 0", name="paid"),
+    Index("ix_sale_reserved", "reserved_at", postgresql_where=text("state = 'reserved'")),
+    Index(None, "meter_id", "id"),
+    comment="A recharge or payment from its reservation on, with the whole quote: numbers in columns, lines (deductions taken, "
+    "blocks, tokens) as JSON, so that the ticket can be made again. reserved -> posted | void.",
+    postgresql_with={"fillfactor": 60},
+)
+
+token = Table(
+    "token",
+    metadata,
+    Column("sale_id", BigInteger, nullable=False),
+    Column("position", SmallInteger, nullable=False),
+    Column("meter_id", BigInteger, nullable=False),
+    Column("tid", BigInteger, nullable=False),
+    Column("units_tenths", BigInteger, nullable=False),
+    Column("digits", Text),
+    PrimaryKeyConstraint("sale_id", "position"),
+    UniqueConstraint("meter_id", "tid"),
+    CheckConstraint("length(digits) = 20", name="digits"),
+    comment="A credit token and its identifier. digits (a secret) are there exactly when the sale is posted; the identifier of a "
+    "void sale stays used.",
+    postgresql_with={"fillfactor": 60},
+)
+
+journal = Table(
+    "journal",
+    metadata,
+    _time("transmitted_at"),
+    Column("stan", Text, nullable=False),
+    Column("terminal_code", Text, nullable=False),
+    Column("acquirer_code", Text, nullable=False),
+    Column("message_class", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("rrn", Text, nullable=False),
+    Column("request", LargeBinary, nullable=False),
+    Column("code", Text),
+    Column("sale_id", BigInteger),
+    Column("reverses_sale_id", BigInteger),
+    Column("answer", LargeBinary),
+    _time("received_at"),
+    _time("answered_at", nullable=True),
+    PrimaryKeyConstraint("transmitted_at", "stan", "terminal_code", "acquirer_code", "message_class"),
+    comment="Every authenticated request once, by its key, with the answer that was made for it. sale_id = the sale it reserved; "
+    "reverses_sale_id = the sale that a reversal asked to undo. code is null until the outcome is known. An empty digest marks a "
+    "request that was reversed before it came.",
+    postgresql_with={"fillfactor": 50},
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    _id(),
+    Column("sale_id", BigInteger, nullable=False),
+    Column("topic", Text, nullable=False),
+    _time("created_at"),
+    _time("done_at", nullable=True),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Index("ix_outbox_open", "id", postgresql_where=text("done_at IS NULL")),
+    comment="What still has to leave because of a posted sale (meter delivery, SMS); written in the transaction that posts it.",
+)

@@ -1,0 +1,77 @@
+"""Reading sales back as they were reserved, for those who finish, repeat or reverse them."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Row, text
+
+from ledger import arrays
+from ledger.meters import ACCOUNT_COLUMNS, account_of
+from ledger.quote_lines import quote_of
+from vending.money import Centavos, Tenths
+from vending.order import OrderKind, RequestKey, ReservedSale, TokenOrder
+from vending.secret import Secret
+
+# The key reference is the sale's own: a meter that changed its key since must not change a token that may exist already.
+_READ = text(f"""
+    SELECT {
+    ACCOUNT_COLUMNS.replace("m.register_id", "s.register_id")
+    .replace("m.tariff_index", "s.tariff_index")
+    .replace("m.encryption_algorithm", "s.encryption_algorithm")
+},
+        s.*, j.request, t.tids, t.token_units, t.digits
+    FROM unnest(CAST(:ids AS bigint[])) AS wanted (id)
+    JOIN sale AS s ON s.id = wanted.id
+    JOIN meter AS m ON m.id = s.meter_id
+    JOIN account_holder AS h ON h.id = m.holder_id
+    JOIN journal AS j ON j.transmitted_at = s.transmitted_at AND j.stan = s.stan AND j.terminal_code = s.terminal_code
+        AND j.acquirer_code = s.acquirer_code AND j.message_class = s.message_class
+    LEFT JOIN LATERAL (
+        SELECT array_agg(tid ORDER BY position) AS tids, array_agg(units_tenths ORDER BY position) AS token_units,
+            array_agg(digits ORDER BY position) AS digits
+        FROM token WHERE token.sale_id = s.id
+    ) AS t ON true
+""")  # noqa: S608 - constants only
+
+
+class StoredSale(NamedTuple):
+    """A sale, the state it is in, and its tokens if it is posted."""
+
+    sale: ReservedSale
+    state: str
+    tokens: tuple[Secret[str], ...]
+
+
+def read_sales(connection: Connection, sale_ids: Sequence[int]) -> dict[int, StoredSale]:
+    """Return the sales that exist, by id."""
+    if not sale_ids:
+        return {}
+    rows = connection.execute(_READ, {"ids": arrays.ints(sale_ids)})
+    return {row.id: _stored_sale(row) for row in rows}
+
+
+def _stored_sale(row: Row[Any]) -> StoredSale:
+    sale = ReservedSale(
+        sale_id=row.id,
+        key=RequestKey(
+            acquirer_id=row.acquirer_code,
+            terminal_id=row.terminal_code,
+            transmitted_at=row.transmitted_at,
+            stan=row.stan,
+            message_class=row.message_class,
+        ),
+        request=bytes(row.request),
+        kind=OrderKind(row.kind),
+        rrn=row.rrn,
+        paid_centavos=Centavos(row.paid_centavos),
+        meter=account_of(row),
+        quote=quote_of(row),
+        token_orders=tuple(
+            TokenOrder(tid=tid, units_tenths=Tenths(units))
+            for tid, units in zip(row.tids or (), row.token_units or (), strict=True)
+        ),
+        reserved_at=row.reserved_at,
+        local_date=row.local_date,
+    )
+    tokens = tuple(Secret(digits) for digits in row.digits or ()) if row.state == "posted" else ()
+    return StoredSale(sale, row.state, tokens)

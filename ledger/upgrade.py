@@ -1,0 +1,62 @@
+"""Bringing a database to the schema this program needs, and refusing one that is newer."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, text
+
+from ledger.errors import SchemaTooNew, SchemaTooOld
+from ledger.schema import SCHEMA_VERSION
+
+UPGRADE_LOCK = 0x6575646F7261
+"""Advisory lock: of several programs that start at once one upgrades and the others wait."""
+
+
+def upgrade(engine: Engine) -> None:
+    """Run the migrations that are missing, all of them or none.
+
+    Raises:
+        SchemaTooNew: the database knows a version that this program does not.
+    """
+    with engine.begin() as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": UPGRADE_LOCK})
+        _refuse_newer(connection)
+        config = _config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def require_schema(engine: Engine) -> None:
+    """Return if the database has exactly the schema of this program.
+
+    Raises:
+        SchemaTooNew: it was migrated by a newer program.
+        SchemaTooOld: `upgrade` is needed first.
+    """
+    with engine.connect() as connection:
+        _refuse_newer(connection)
+        current = version(connection)
+    if current != SCHEMA_VERSION:
+        raise SchemaTooOld(f"the database has schema {current or 'none'}, this program needs {SCHEMA_VERSION}")
+
+
+def version(connection: Connection) -> str | None:
+    """Return the version of the schema in the database, None when it is empty."""
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _refuse_newer(connection: Connection) -> None:
+    current = version(connection)
+    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    if current is not None and current not in known:
+        raise SchemaTooNew(f"the database has schema {current}, this program knows up to {SCHEMA_VERSION}")
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("path_separator", "os")
+    return config

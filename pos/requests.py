@@ -1,0 +1,140 @@
+"""The messages that a datáfono sends, built and signed. Dialect ``datafono``, see docs/wire/datafono.md."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from messages.codec import DATAFONO
+from messages.iso_message import IsoMessage
+from messages.mac import covered, splice_mac, with_placeholder
+from messages.subfields import SubElement, build_sub_elements
+from messages.transmission_time import write_transmission_time
+from pos.mac import Signer
+from pos.store import TerminalIdentity
+from vending.calendar import local_time
+from vending.money import Centavos
+
+CURRENCY_COP = "170"
+RECHARGE = "500000"
+PAYMENT = "530000"
+INQUIRY = "310000"
+SIGN_ON = "001"
+SIGN_OFF = "002"
+ECHO = "301"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """What makes this request one request: its trace number and its time.
+
+    Attributes:
+        stan: 6 digits, never used by this terminal in this second before.
+        transmitted_at: aware; seconds count, fractions do not.
+    """
+
+    stan: str
+    transmitted_at: datetime
+
+
+def recharge(
+    identity: TerminalIdentity,
+    moment: Moment,
+    *,
+    meter_number: str,
+    paid_centavos: Centavos,
+    voluntary: tuple[str, Centavos] | None = None,
+) -> IsoMessage:
+    """Ask for units (0200, processing code 500000); ``voluntary`` is an obligation and what of the money goes to it."""
+    fields = _money_fields(identity, moment, RECHARGE, meter_number, paid_centavos)
+    if voluntary is not None:
+        obligation, centavos = voluntary
+        fields[48] = build_sub_elements([SubElement("VO", obligation), SubElement("VA", str(centavos))])
+    return IsoMessage(mti="0200", fields=fields)
+
+
+def payment(
+    identity: TerminalIdentity,
+    moment: Moment,
+    *,
+    meter_number: str,
+    paid_centavos: Centavos,
+    obligation: str | None = None,
+) -> IsoMessage:
+    """Pay obligations without buying units (0200, 530000); the oldest first, or the one named."""
+    fields = _money_fields(identity, moment, PAYMENT, meter_number, paid_centavos)
+    if obligation is not None:
+        fields[48] = build_sub_elements([SubElement("OB", obligation)])
+    return IsoMessage(mti="0200", fields=fields)
+
+
+def inquiry(
+    identity: TerminalIdentity, moment: Moment, *, meter_number: str, trial_centavos: Centavos | None
+) -> IsoMessage:
+    """Ask who the customer is and, with an amount, what it would buy (0100, 310000)."""
+    fields = _money_fields(identity, moment, INQUIRY, meter_number, trial_centavos)
+    return IsoMessage(mti="0100", fields=fields)
+
+
+def reversal(identity: TerminalIdentity, moment: Moment, original: IsoMessage) -> IsoMessage:
+    """Ask to undo *original*, a 0200 of this terminal (0400 with data element 90)."""
+    fields = _identity_fields(identity, moment)
+    for number in (2, 3, 4):
+        fields[number] = original.text(number)
+    fields[49] = CURRENCY_COP
+    # MTI, STAN and time of the original, and two institution codes that this network does not use.
+    fields[90] = original.message_class + original.text(11) + original.text(7) + "0" * 22
+    return IsoMessage(mti="0400", fields=fields)
+
+
+def network(identity: TerminalIdentity, moment: Moment, code: str) -> IsoMessage:
+    """Manage the link (0800): `SIGN_ON`, `SIGN_OFF` or `ECHO`; carries no MAC."""
+    return IsoMessage(
+        mti="0800",
+        fields={
+            7: write_transmission_time(moment.transmitted_at),
+            11: moment.stan,
+            24: identity.nii,
+            41: identity.terminal_id,
+            42: identity.merchant_id,
+            70: code,
+        },
+    )
+
+
+def as_repeat(message: IsoMessage) -> IsoMessage:
+    """Return the same request marked as sent before (0201, 0401); inquiries and network messages have no repeat form."""
+    if message.mti in {"0200", "0400"}:
+        return IsoMessage(mti=message.mti[:3] + "1", fields=message.fields)
+    return message
+
+
+def seal(message: IsoMessage, signer: Signer) -> bytes:
+    """Encode a request with its MAC; a 0800 has none."""
+    if message.message_class == "0800":
+        return DATAFONO.encode(message)
+    encoded = DATAFONO.encode(with_placeholder(message))
+    return splice_mac(encoded, signer.sign(covered(encoded)))
+
+
+def _money_fields(
+    identity: TerminalIdentity, moment: Moment, processing_code: str, meter_number: str, amount: Centavos | None
+) -> dict[int, str]:
+    fields = _identity_fields(identity, moment)
+    fields[2] = meter_number
+    fields[3] = processing_code
+    if amount is not None:
+        fields[4] = f"{amount:012}"
+        fields[49] = CURRENCY_COP
+    return fields
+
+
+def _identity_fields(identity: TerminalIdentity, moment: Moment) -> dict[int, str]:
+    local = local_time(moment.transmitted_at)
+    return {
+        7: write_transmission_time(moment.transmitted_at),
+        11: moment.stan,
+        12: f"{local:%H%M%S}",
+        13: f"{local:%m%d}",
+        24: identity.nii,
+        41: identity.terminal_id,
+        42: identity.merchant_id,
+    }

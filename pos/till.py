@@ -1,0 +1,197 @@
+"""What a person does at a datáfono: sell, pay, ask, undo, print again. Keeps the terminal's memory true at every step.
+
+Each use case reads the same: take a trace number, build the request, store it, send it, store what came of it. The store is written
+before the first octet leaves and before the outcome is shown.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from messages.codec import DATAFONO
+from messages.iso_message import IsoMessage
+from pos import requests
+from pos.client import NotSent, Outcome
+from pos.dialogue import APPROVED, Dialogue, Final
+from pos.mac import signer
+from pos.requests import Moment
+from pos.store import ExchangeKind, ExchangeStatus, StoredExchange, TerminalStore
+from vending.money import Centavos
+
+SALE_STANDS = "21"
+"""The reversal is refused because the token exists; the answer carries it."""
+
+ORIGINAL_NOT_FOUND = "25"
+"""The sale never arrived, and the reversal is on record should it still come."""
+
+
+SALE_LINES = 63
+"""The data element with the lines of a sale: where it is, there is a ticket to print."""
+
+
+class Link(Protocol):
+    """Carries a dialogue to its end; `pos.client.PosClient` is the real one."""
+
+    def run(self, dialogue: Dialogue) -> Outcome:
+        """Return how it ended."""
+
+
+class NothingToRepeat(Exception):
+    """There is no last sale (``status`` None), or it was undone or never left the terminal."""
+
+    def __init__(self, status: ExchangeStatus | None) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reprint:
+    """The last sale asked for again, or asked to be undone: either may bring its ticket once more.
+
+    Attributes:
+        outcome: how that ended; the answer in the terminal's memory where the network gave none.
+        copy_number: of its ticket, None if there is none to print.
+        is_from_memory: the network gave no answer now.
+    """
+
+    outcome: Outcome
+    copy_number: int | None = None
+    is_from_memory: bool = False
+
+
+class Till:
+    """One terminal in use. Call within `TerminalStore.exclusive`."""
+
+    def __init__(self, store: TerminalStore, link: Link, *, now: Callable[[], datetime]) -> None:
+        """Prepare.
+
+        Args:
+            store: the terminal's memory.
+            link: to the network.
+            now: the terminal's clock, aware.
+        """
+        self._store = store
+        self._link = link
+        self._now = now
+        self._signer = signer(store.identity.mac_scheme, store.identity.mac_key)
+
+    def sell(
+        self, *, meter_number: str, paid_centavos: Centavos, voluntary: tuple[str, Centavos] | None = None
+    ) -> Outcome:
+        """Sell units.
+
+        Raises:
+            ExchangeOpen: the last sale has no final answer.
+        """
+        self._store.check_may_sell()
+        moment = self._moment()
+        message = requests.recharge(
+            self._store.identity, moment, meter_number=meter_number, paid_centavos=paid_centavos, voluntary=voluntary
+        )
+        return self._sale(moment, message)
+
+    def pay(self, *, meter_number: str, paid_centavos: Centavos, obligation: str | None = None) -> Outcome:
+        """Take a payment to obligations.
+
+        Raises:
+            ExchangeOpen: the last sale has no final answer.
+        """
+        self._store.check_may_sell()
+        moment = self._moment()
+        message = requests.payment(
+            self._store.identity, moment, meter_number=meter_number, paid_centavos=paid_centavos, obligation=obligation
+        )
+        return self._sale(moment, message)
+
+    def inquire(self, *, meter_number: str, trial_centavos: Centavos | None = None) -> Outcome:
+        """Ask about a meter; nothing is stored, because nothing moves."""
+        message = requests.inquiry(
+            self._store.identity, self._moment(), meter_number=meter_number, trial_centavos=trial_centavos
+        )
+        return self._link.run(Dialogue(message, self._signer))
+
+    def network(self, code: str) -> Outcome:
+        """Sign on, sign off or echo: a code of `pos.requests`."""
+        return self._link.run(Dialogue(requests.network(self._store.identity, self._moment(), code), self._signer))
+
+    def repeat_last(self) -> Reprint:
+        """Send the last sale again under its own key: the network gives its first answer, or ends what was open.
+
+        Raises:
+            NothingToRepeat: there is none, or repeating it could sell what was undone.
+        """
+        last = self._last_sale()
+        if last.status in {ExchangeStatus.REVERSED, ExchangeStatus.NOT_SENT}:
+            raise NothingToRepeat(last.status)
+        outcome = self._link.run(Dialogue(DATAFONO.decode(last.request), self._signer, was_sent=True))
+        is_from_memory = False
+        if isinstance(outcome, Final):
+            self._store.settle_sale(ExchangeStatus.FINAL, outcome.octets)
+        elif last.answer is not None:
+            outcome = Final(answer=DATAFONO.decode(last.answer), octets=last.answer)
+            is_from_memory = True
+        if not isinstance(outcome, Final) or not outcome.is_approved:
+            return Reprint(outcome=outcome, is_from_memory=is_from_memory)
+        return Reprint(outcome=outcome, copy_number=self._store.count_copy(), is_from_memory=is_from_memory)
+
+    def reverse_last(self) -> Reprint:
+        """Ask to undo the last sale; an unfinished reversal is asked again under its own key.
+
+        Where the sale stands its answer carries the ticket, which is a copy.
+
+        Raises:
+            NothingToRepeat: there is no sale to undo, or it is undone already.
+        """
+        last = self._last_sale()
+        if last.status in {ExchangeStatus.REVERSED, ExchangeStatus.NOT_SENT}:
+            raise NothingToRepeat(last.status)
+        pending = self._store.reversal
+        if pending is not None and pending.status is ExchangeStatus.OPEN:
+            dialogue = Dialogue(DATAFONO.decode(pending.request), self._signer, was_sent=True)
+            is_first = False
+        else:
+            moment = self._moment()
+            message = requests.reversal(self._store.identity, moment, DATAFONO.decode(last.request))
+            self._store.store_reversal(self._stored(ExchangeKind.REVERSAL, moment, message))
+            dialogue = Dialogue(message, self._signer)
+            is_first = True
+        outcome = self._link.run(dialogue)
+        if isinstance(outcome, NotSent) and is_first:
+            self._store.settle_reversal(ExchangeStatus.NOT_SENT)
+        if not isinstance(outcome, Final):
+            return Reprint(outcome=outcome)
+        self._settle_reversal(outcome)
+        has_ticket = outcome.code == SALE_STANDS and SALE_LINES in outcome.answer
+        return Reprint(outcome=outcome, copy_number=self._store.count_copy() if has_ticket else None)
+
+    def _sale(self, moment: Moment, message: IsoMessage) -> Outcome:
+        self._store.store_sale(self._stored(ExchangeKind.SALE, moment, message))
+        outcome = self._link.run(Dialogue(message, self._signer))
+        if isinstance(outcome, Final):
+            self._store.settle_sale(ExchangeStatus.FINAL, outcome.octets)
+        elif isinstance(outcome, NotSent):
+            self._store.settle_sale(ExchangeStatus.NOT_SENT)
+        return outcome
+
+    def _settle_reversal(self, outcome: Final) -> None:
+        """Close the reversal, and the sale by what the reversal's answer says of it."""
+        sale_status = None
+        if outcome.code in {APPROVED, ORIGINAL_NOT_FOUND}:
+            sale_status = ExchangeStatus.REVERSED
+        elif outcome.code == SALE_STANDS:
+            sale_status = ExchangeStatus.FINAL
+        self._store.settle_reversal(ExchangeStatus.FINAL, outcome.octets, sale_status=sale_status)
+
+    def _last_sale(self) -> StoredExchange:
+        last = self._store.sale
+        if last is None:
+            raise NothingToRepeat(None)
+        return last
+
+    def _stored(self, kind: ExchangeKind, moment: Moment, message: IsoMessage) -> StoredExchange:
+        octets = requests.seal(message, self._signer)
+        return StoredExchange(kind=kind, transmitted_at=moment.transmitted_at, request=octets)
+
+    def _moment(self) -> Moment:
+        return Moment(stan=self._store.take_stan(), transmitted_at=self._now().replace(microsecond=0))

@@ -1,0 +1,145 @@
+"""Making a module: its keys, its registers, its certificates. Nothing that exists is ever overwritten."""
+
+import secrets
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from cryptography import x509
+
+from messages.security_module import MacScheme
+from security_module.certificates import Authority, spki_sha256
+from security_module.key_store import seal, write_private
+from security_module.layout import Layout
+from security_module.registers import (
+    MAC_KEY_OCTETS,
+    SELECTION_SECRET_OCTETS,
+    Client,
+    MacRegister,
+    ModuleKeys,
+    VendingRegister,
+    with_odd_parity,
+)
+from security_module.roles import Role
+from sts.amount import EXACT_UNITS_MAX
+from sts.codes import KEY_NEVER_EXPIRES, BaseDate, EncryptionAlgorithm, KeyAlgorithm, KeyType
+from sts.decoder_key import DKGA02_VENDING_KEY_OCTETS, DKGA04_VENDING_KEY_OCTETS
+from vending.secret import Secret
+
+TEST_SUPPLY_GROUP = 201457
+"""The supply group of the published test vectors."""
+TID_WINDOW_MINUTES = 7 * 24 * 60
+"""A sale that was reserved a week ago may still be minted; the field's modules use the same window."""
+_PASSPHRASE_OCTETS = 32
+
+RandomOctets = Callable[[int], bytes]
+
+
+class AlreadyInitialised(Exception):
+    """The directory holds a module, or part of one; it is left as it is."""
+
+
+def init(
+    directory: Path,
+    *,
+    seed_test_keys: bool,
+    now: datetime,
+    random_octets: RandomOctets = secrets.token_bytes,
+) -> ModuleKeys:
+    """Make a module in *directory*: passphrase, sealed keys, authority, server and client certificates (mode 0600).
+
+    Args:
+        directory: made if missing, mode 0700.
+        seed_test_keys: make random keys in the test registers 1 to 4 (vending) and 10 and 11 (MAC); else no register at all.
+        now: aware; the keys are active and the certificates valid from here.
+        random_octets: a cryptographic source.
+
+    Returns:
+        What was sealed.
+
+    Raises:
+        AlreadyInitialised: there is something already.
+    """
+    layout = Layout(directory)
+    if layout.store.exists() or layout.passphrase.exists() or layout.tls.exists() or layout.mint_log.exists():
+        raise AlreadyInitialised(directory)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    directory.chmod(0o700)
+    module_id = f"eudora-{random_octets(4).hex()}"
+    clients = _write_certificates(layout, module_id, now)
+    vending = _test_vending_registers(now, random_octets) if seed_test_keys else ()
+    mac = _test_mac_registers(random_octets) if seed_test_keys else ()
+    keys = ModuleKeys(
+        module_id=module_id,
+        vending={register.register_id: register for register in vending},
+        mac={register.register_id: register for register in mac},
+        clients={client.spki_sha256: client for client in clients},
+    )
+    passphrase = Secret(random_octets(_PASSPHRASE_OCTETS).hex().encode("ascii"))
+    write_private(layout.passphrase, passphrase.reveal() + b"\n")
+    write_private(layout.store, seal(keys, passphrase, random_octets))
+    return keys
+
+
+def _write_certificates(layout: Layout, module_id: str, now: datetime) -> list[Client]:
+    layout.client("any").parent.mkdir(mode=0o700, parents=True)
+    authority = Authority(f"{module_id} authority", now)
+    write_private(layout.authority, authority.certificate_pem)
+    server = authority.server(module_id)
+    write_private(layout.server, server.key_pem.reveal() + server.certificate_pem)
+    clients = []
+    for role in Role:
+        identity = authority.client(role.value, role.value)
+        write_private(layout.client(role.value), identity.key_pem.reveal() + identity.certificate_pem)
+        pin = spki_sha256(x509.load_pem_x509_certificate(identity.certificate_pem))
+        clients.append(Client(name=role.value, role=role, spki_sha256=pin))
+    return clients
+
+
+def _test_vending_registers(now: datetime, random_octets: RandomOctets) -> tuple[VendingRegister, ...]:
+    both = frozenset({EncryptionAlgorithm.STA, EncryptionAlgorithm.MISTY1})
+    sta = frozenset({EncryptionAlgorithm.STA})
+
+    def register(
+        register_id: int, algorithm: KeyAlgorithm, ciphers: frozenset[EncryptionAlgorithm], base_date: BaseDate
+    ) -> VendingRegister:
+        is_des = algorithm is KeyAlgorithm.DKGA02
+        key = random_octets(DKGA02_VENDING_KEY_OCTETS if is_des else DKGA04_VENDING_KEY_OCTETS)
+        return VendingRegister(
+            register_id=register_id,
+            supply_group_code=TEST_SUPPLY_GROUP,
+            key_revision_number=1,
+            key_expiry_number=KEY_NEVER_EXPIRES,
+            base_date=base_date,
+            key_type=KeyType.UNIQUE,
+            key_algorithm=algorithm,
+            encryption_algorithms=ciphers,
+            subclasses=frozenset({0, 1, 2}),
+            active_from=now,
+            expires_at=None,
+            tid_window_minutes=TID_WINDOW_MINUTES,
+            units_per_token_max_tenths=EXACT_UNITS_MAX,
+            units_limit_tenths=None,
+            is_inhibited=False,
+            is_test=True,
+            key=Secret(with_odd_parity(key) if is_des else key),
+            selection_secret=Secret(random_octets(SELECTION_SECRET_OCTETS)),
+        )
+
+    return (
+        register(1, KeyAlgorithm.DKGA04, both, BaseDate.Y2014),
+        register(2, KeyAlgorithm.DKGA04, sta, BaseDate.Y2014),
+        # Identifiers of base date 1993 ran out on 2024-11-24: this one can verify tokens and give keys, and mints no more.
+        register(3, KeyAlgorithm.DKGA02, sta, BaseDate.Y1993),
+        register(4, KeyAlgorithm.DKGA02, sta, BaseDate.Y2014),
+    )
+
+
+def _test_mac_registers(random_octets: RandomOctets) -> tuple[MacRegister, ...]:
+    def register(register_id: int, scheme: str, key: bytes) -> MacRegister:
+        return MacRegister(register_id=register_id, scheme=scheme, is_diversified=True, is_test=True, key=Secret(key))
+
+    return (
+        register(10, MacScheme.X9_19, with_odd_parity(random_octets(MAC_KEY_OCTETS))),
+        register(11, MacScheme.AES_CMAC, random_octets(MAC_KEY_OCTETS)),
+    )

@@ -1,0 +1,155 @@
+"""Message authentication: ANSI X9.19 over DES and AES-CMAC, eight octets each, and the keys of single terminals.
+
+Both are run on cipher objects that are kept: making a DES object costs more than the MAC of a short message. A CBC object goes on
+chaining from its last ciphertext block, so that block is added to the next message's first, which cancels it: the result is the
+one of a fresh object with a zero vector.
+
+Source: ANSI X9.19 = ISO/IEC 9797-1 MAC algorithm 3, padding method 1; AES-CMAC: NIST SP 800-38B; key derivation: NIST SP 800-108
+in counter mode over CMAC.
+"""
+
+import hmac
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Protocol
+
+from Crypto.Cipher import AES, DES, DES3
+from Crypto.Hash import CMAC
+
+from messages.security_module import MAC_OCTETS, MacKey, MacScheme, Status
+from security_module.registers import MacRegister, with_odd_parity
+from vending.secret import Secret
+
+TERMINAL_KEYS_MAX = 20_000
+"""Terminal keys kept ready, a few hundred octets each: more than a national network has active in a day."""
+_LABEL = b"eudora terminal MAC"
+
+
+class MacRefused(Exception):
+    """The register does not exist or does not make this MAC; ``status`` is what is answered."""
+
+    def __init__(self, status: Status) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+class _Cbc:
+    """CBC encryption that starts every message from a zero vector without making a new cipher object."""
+
+    __slots__ = ("_block", "_cipher", "_last")
+
+    def __init__(self, cipher: object, block: int) -> None:
+        self._cipher = cipher
+        self._block = block
+        self._last = 0
+
+    def last_block(self, data: bytes) -> bytes:
+        """Return the last ciphertext block of *data*, whose length is a multiple of the block and not zero."""
+        block = self._block
+        if self._last:
+            first = int.from_bytes(data[:block], "big") ^ self._last
+            data = first.to_bytes(block, "big") + data[block:]
+        last: bytes = self._cipher.encrypt(data)[-block:]  # type: ignore[attr-defined]
+        self._last = int.from_bytes(last, "big")
+        return last
+
+
+class TerminalMac(Protocol):
+    """A MAC algorithm with its key set up."""
+
+    def compute(self, data: bytes) -> bytes:
+        """Return 8 octets over *data*."""
+
+
+class RetailMac:
+    """ANSI X9.19: DES-CBC with the left half of the key, then decryption with the right and encryption with the left."""
+
+    __slots__ = ("_cbc", "_left", "_right")
+
+    def __init__(self, key: Secret[bytes]) -> None:
+        left, right = key.reveal()[:8], key.reveal()[8:]
+        self._cbc = _Cbc(DES.new(left, DES.MODE_CBC, iv=bytes(8)), 8)  # noqa: S304
+        self._left = DES.new(left, DES.MODE_ECB)  # noqa: S304
+        self._right = DES.new(right, DES.MODE_ECB)  # noqa: S304
+
+    def compute(self, data: bytes) -> bytes:
+        """Return the MAC; *data* is filled with zeros to a whole number of blocks, and is one block if it is empty."""
+        padded = data + bytes(-len(data) % 8) if data else bytes(8)
+        return self._left.encrypt(self._right.decrypt(self._cbc.last_block(padded)))
+
+
+class AesCmac:
+    """AES-CMAC with a 128-bit key, cut to its first eight octets."""
+
+    __slots__ = ("_cbc", "_mask_padded", "_mask_whole")
+
+    def __init__(self, key: Secret[bytes]) -> None:
+        start = int.from_bytes(AES.new(key.reveal(), AES.MODE_ECB).encrypt(bytes(16)), "big")
+        self._mask_whole = _doubled(start)
+        self._mask_padded = _doubled(self._mask_whole)
+        self._cbc = _Cbc(AES.new(key.reveal(), AES.MODE_CBC, iv=bytes(16)), 16)
+
+    def compute(self, data: bytes) -> bytes:
+        """Return the MAC over *data* of any length."""
+        mask = self._mask_whole
+        if not data or len(data) % 16:
+            data += b"\x80" + bytes(-(len(data) + 1) % 16)
+            mask = self._mask_padded
+        tail = int.from_bytes(data[-16:], "big") ^ mask
+        return self._cbc.last_block(data[:-16] + tail.to_bytes(16, "big"))[:MAC_OCTETS]
+
+
+def _doubled(value: int) -> int:
+    """Multiply by x in GF(2**128) as CMAC does for its subkeys."""
+    shifted = value << 1
+    return (shifted & ((1 << 128) - 1)) ^ 0x87 if shifted >> 128 else shifted
+
+
+def derive_terminal_key(register: MacRegister, diversifier: str) -> Secret[bytes]:
+    """Derive the 16-octet key of one terminal from the key of *register*; a DES key has odd parity.
+
+    Shape of the derivation: for block i = 1, 2, ... CMAC(key, i (1 octet) | label | 0 | diversifier | 0080), joined and cut to 16.
+    """
+    key = register.key.reveal()
+    message = _LABEL + b"\x00" + diversifier.encode("ascii") + b"\x00\x80"
+    if register.scheme == MacScheme.AES_CMAC:
+        return Secret(CMAC.new(key, b"\x01" + message, ciphermod=AES).digest())
+    blocks = [CMAC.new(key, bytes((index,)) + message, ciphermod=DES3).digest() for index in (1, 2)]
+    return Secret(with_odd_parity(b"".join(blocks)))
+
+
+class MacBook:
+    """Makes and verifies MACs under the keys of the MAC registers; keeps the keys of recent terminals ready."""
+
+    def __init__(self, registers: Mapping[int, MacRegister], keys_max: int = TERMINAL_KEYS_MAX) -> None:
+        self._registers = registers
+        self._keys_max = keys_max
+        self._ready: OrderedDict[MacKey, TerminalMac] = OrderedDict()
+
+    def generate(self, key: MacKey, data: bytes) -> bytes:
+        """Return 8 octets over *data*; `MacRefused` if the register does not make such MACs."""
+        return self._find(key).compute(data)
+
+    def is_right(self, key: MacKey, data: bytes, mac: bytes) -> bool:
+        """Compare in constant time; `MacRefused` if the register does not make such MACs."""
+        return hmac.compare_digest(self._find(key).compute(data), mac)
+
+    def _find(self, key: MacKey) -> TerminalMac:
+        found = self._ready.get(key)
+        if found is not None:
+            self._ready.move_to_end(key)
+            return found
+        made = self._make(key)
+        self._ready[key] = made
+        if len(self._ready) > self._keys_max:
+            self._ready.popitem(last=False)
+        return made
+
+    def _make(self, key: MacKey) -> TerminalMac:
+        register = self._registers.get(key.register_id)
+        if register is None:
+            raise MacRefused(Status.UNKNOWN_REGISTER)
+        if register.scheme != key.scheme or register.is_diversified is not bool(key.diversifier):
+            raise MacRefused(Status.REGISTER_CONTRADICTION)
+        secret = derive_terminal_key(register, key.diversifier) if register.is_diversified else register.key
+        return RetailMac(secret) if register.scheme == MacScheme.X9_19 else AesCmac(secret)

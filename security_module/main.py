@@ -1,0 +1,223 @@
+"""The process: opens the store, takes the directory, listens, and stops in order on SIGTERM."""
+
+import fcntl
+import json
+import logging
+import os
+import resource
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import structlog
+from twisted.internet import ssl
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorCore, IReactorFromThreads, IReactorSSL, IReactorTime
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import ILogObserver, LogEvent, globalLogBeginner
+from twisted.python.threadpool import ThreadPool
+from zope.interface import provider
+
+from security_module.group_commit import GroupCommit
+from security_module.key_store import load, read_passphrase
+from security_module.layout import Layout
+from security_module.macs import MacBook
+from security_module.mint_log import Decision, MintLog
+from security_module.minting import Mint
+from security_module.registers import ModuleKeys
+from security_module.server import Links, ModuleFactory, stop
+from security_module.session import Module
+from sts.tables import PRODUCTION, load_tables
+
+PASSPHRASE_FILE_VARIABLE = "EUDORA_SECURITY_MODULE_PASSPHRASE_FILE"  # noqa: S105
+CREDENTIALS_VARIABLE = "CREDENTIALS_DIRECTORY"
+CREDENTIAL_NAME = "security-module-passphrase"
+
+_log = structlog.get_logger()
+
+
+class AlreadyRunning(Exception):
+    """Another process uses the directory; two writers of one mint log would fork its chain."""
+
+
+class Reactor(IReactorCore, IReactorTime, IReactorSSL, IReactorFromThreads):
+    """What the process needs of a reactor."""
+
+
+def passphrase_file(directory: Path, environment: Mapping[str, str]) -> Path:
+    """Find the passphrase: the file the environment names, a systemd credential, or the one beside the store."""
+    named = environment.get(PASSPHRASE_FILE_VARIABLE)
+    if named:
+        return Path(named)
+    credentials = environment.get(CREDENTIALS_VARIABLE)
+    if credentials and (Path(credentials) / CREDENTIAL_NAME).exists():
+        return Path(credentials) / CREDENTIAL_NAME
+    return Layout(directory).passphrase
+
+
+def open_keys(directory: Path, environment: Mapping[str, str]) -> ModuleKeys:
+    """Open the sealed store of *directory*.
+
+    Raises:
+        StoreError: missing, damaged, readable by others, or the passphrase is wrong.
+    """
+    return load(Layout(directory).store, read_passphrase(passphrase_file(directory, environment)))
+
+
+def tls_options(layout: Layout) -> ssl.CertificateOptions:
+    """Return TLS 1.3 with the module's certificate, for clients that show one signed by its authority."""
+    server = ssl.PrivateCertificate.loadPEM(layout.server.read_bytes())
+    authority = ssl.Certificate.loadPEM(layout.authority.read_bytes())
+    return ssl.CertificateOptions(
+        privateKey=server.privateKey.original,
+        certificate=server.original,
+        trustRoot=ssl.trustRootFromCertificates([authority]),
+        raiseMinimumTo=ssl.TLSVersion.TLSv1_3,
+    )
+
+
+@contextmanager
+def _only_process(lock: Path) -> Iterator[None]:
+    with lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise AlreadyRunning(lock.parent) from error
+        yield
+
+
+def _write_run_file(path: Path, host: str, port: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(path.name + ".new")
+    draft.write_text(json.dumps({"host": host, "port": port, "pid": os.getpid()}), encoding="utf-8")
+    draft.rename(path)
+
+
+def _configure_logging() -> None:
+    """JSON lines on stdout; what Twisted logs as a failure goes there too, so that no traceback is lost."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+        cache_logger_on_first_use=True,
+    )
+
+    @provider(ILogObserver)
+    def observe(event: LogEvent) -> None:
+        failure: Any = event.get("log_failure")
+        if failure is not None:
+            _log.error("twisted.failure", error=type(failure.value).__name__, traceback=failure.getTraceback())
+        elif event.get("isError"):
+            # What the older half of Twisted logs carries its traceback as text only.
+            _log.error("twisted.failure", error="", traceback=event.get("log_text", ""))
+
+    globalLogBeginner.beginLoggingTo([observe], redirectStandardIO=False, discardBuffer=True)
+
+
+def assemble(
+    keys: ModuleKeys,
+    mint_log: MintLog,
+    clock: IReactorTime,
+    run_in_thread: Callable[[Callable[[], list[Decision]]], Deferred[list[Decision]]],
+    now: Callable[[], datetime],
+) -> Links:
+    """Put a module together around its parts; the caller listens with `ModuleFactory` on the result."""
+    commits = GroupCommit(mint_log, run_in_thread, lambda: links.flush())
+    module = Module(
+        keys=keys,
+        mint=Mint(keys.vending, load_tables(PRODUCTION)),
+        macs=MacBook(keys.mac),
+        commits=commits,
+        counts=mint_log.counts,
+        clock_unix_milliseconds=lambda: int(now().timestamp() * 1000),
+    )
+    links = Links(module=module, clock=clock)
+    return links
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)  # noqa: TID251
+
+
+def run(directory: Path, *, host: str, port: int, run_file: Path | None) -> None:
+    """Run the security module until SIGTERM or SIGINT.
+
+    Args:
+        directory: made by `security_module.ceremony.init`.
+        host: address to listen on.
+        port: 0 takes a free one.
+        run_file: where to write ``{"host", "port", "pid"}`` once listening; removed at the end. None: nowhere.
+
+    Raises:
+        StoreError: the keys cannot be opened.
+        MintLogError: the mint log was written by another version.
+        AlreadyRunning: another process has the directory.
+        CannotListenError: the port is taken.
+    """
+    from twisted.internet import reactor  # noqa: TID251
+
+    # A core dump of this process would be a copy of the keys.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _configure_logging()
+    layout = Layout(directory)
+    keys = open_keys(directory, os.environ)
+    with _only_process(layout.lock):
+        mint_log = MintLog(layout.mint_log, keys.vending, _now)
+        try:
+            _serve(reactor, layout, keys, mint_log, host, port, run_file)  # type: ignore[arg-type]
+        finally:
+            mint_log.close()
+
+
+def _serve(
+    reactor: Reactor,
+    layout: Layout,
+    keys: ModuleKeys,
+    mint_log: MintLog,
+    host: str,
+    port: int,
+    run_file: Path | None,
+) -> None:
+    writer = ThreadPool(1, 1, "mint-log")
+    links = assemble(keys, mint_log, reactor, lambda work: deferToThreadPool(reactor, writer, work), _now)
+    listener = reactor.listenSSL(port, ModuleFactory(links), tls_options(layout), interface=host)
+    address = listener.getHost()
+    assert isinstance(address, IPv4Address | IPv6Address)
+    writer.start()
+    if run_file is not None:
+        _write_run_file(run_file, address.host, address.port)
+
+    def stop_listening() -> Deferred[None]:
+        stopped: Deferred[None] = Deferred()
+        listening = listener.stopListening()
+        if listening is None:
+            stopped.callback(None)
+        else:
+            listening.chainDeferred(stopped)
+        return stopped
+
+    def before_shutdown() -> Deferred[None]:
+        _log.info("module.stopping")
+        return stop(links, stop_listening)
+
+    reactor.addSystemEventTrigger("before", "shutdown", before_shutdown)
+    reactor.addSystemEventTrigger("during", "shutdown", writer.stop)
+    _log.info(
+        "module.listening", host=address.host, port=address.port, module=keys.module_id, registers=len(keys.vending)
+    )
+    try:
+        reactor.run()
+    finally:
+        if run_file is not None:
+            run_file.unlink(missing_ok=True)
+    _log.info("module.stopped")

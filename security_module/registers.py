@@ -1,0 +1,163 @@
+"""Key registers: a key together with everything that it may be used for. The attributes belong to the key, never to a request."""
+
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from Crypto.Cipher import AES, DES
+
+from messages.security_module import CheckValue, MacScheme
+from security_module.roles import Role
+from sts.codes import BaseDate, EncryptionAlgorithm, KeyAlgorithm, KeyType
+from sts.decoder_key import DKGA02_VENDING_KEY_OCTETS, DKGA04_VENDING_KEY_OCTETS
+from vending.secret import Secret
+
+REGISTERS_MAX = 1024
+"""Registers of one module: their counters and check values must fit one reply frame; a utility has a handful."""
+REGISTER_ID_MAX = 0xFFFF
+SELECTION_SECRET_OCTETS = 32
+MAC_KEY_OCTETS = 16
+_CHECK_VALUE_OCTETS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VendingRegister:
+    """A vending key and its rules.
+
+    Attributes:
+        register_id: 0 to 65 535.
+        supply_group_code: SGC.
+        key_revision_number: KRN, 1 to 9.
+        key_expiry_number: KEN, compared with the high octet of a token identifier; 255 never expires.
+        base_date: what token identifiers count from.
+        key_type: KT; only UNIQUE registers sell credit.
+        key_algorithm: DKGA02 or DKGA04.
+        encryption_algorithms: which meters it may serve.
+        subclasses: which services it may sell (STS credit sub-classes).
+        active_from: aware; before it nothing is minted.
+        expires_at: aware; from it on nothing is minted; None: never.
+        tid_window_minutes: how far a token identifier may be behind the module's clock, and how far ahead; None: unlimited.
+        units_per_token_max_tenths: largest single token.
+        units_limit_tenths: most units that the register may mint in all its life; None: unlimited.
+        is_inhibited: an operator stopped it.
+        is_test: its keys may leave the module for virtual meters and terminals.
+        key: the vending key, 8 octets (DKGA02) or 20 (DKGA04).
+        selection_secret: 32 octets that make the RND nibble of a token a function of its request.
+    """
+
+    register_id: int
+    supply_group_code: int
+    key_revision_number: int
+    key_expiry_number: int
+    base_date: BaseDate
+    key_type: KeyType
+    key_algorithm: KeyAlgorithm
+    encryption_algorithms: frozenset[EncryptionAlgorithm]
+    subclasses: frozenset[int]
+    active_from: datetime
+    expires_at: datetime | None
+    tid_window_minutes: int | None
+    units_per_token_max_tenths: int
+    units_limit_tenths: int | None
+    is_inhibited: bool
+    is_test: bool
+    key: Secret[bytes]
+    selection_secret: Secret[bytes]
+
+    def __post_init__(self) -> None:
+        octets = len(self.key.reveal())
+        is_des = self.key_algorithm is KeyAlgorithm.DKGA02
+        if octets != (DKGA02_VENDING_KEY_OCTETS if is_des else DKGA04_VENDING_KEY_OCTETS):
+            raise ValueError(f"register {self.register_id}: a vending key of {octets} octets")
+        if is_des and not has_odd_parity(self.key.reveal()):
+            raise ValueError(f"register {self.register_id}: a DES key without odd parity")
+        if len(self.selection_secret.reveal()) != SELECTION_SECRET_OCTETS:
+            raise ValueError(f"register {self.register_id}: selection secret")
+        if not 0 <= self.register_id <= REGISTER_ID_MAX:
+            raise ValueError(f"register {self.register_id} is not 16 bits")
+
+    @property
+    def kcv(self) -> str:
+        """Key check value, 6 hexadecimal digits: DES of zeros (DKGA02), HMAC-SHA256 of one zero octet (DKGA04)."""
+        key = self.key.reveal()
+        if self.key_algorithm is KeyAlgorithm.DKGA02:
+            return DES.new(key, DES.MODE_ECB).encrypt(bytes(8))[:_CHECK_VALUE_OCTETS].hex()  # noqa: S304
+        return hmac.digest(key, b"\x00", "sha256")[:_CHECK_VALUE_OCTETS].hex()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MacRegister:
+    """A MAC key and its rules.
+
+    Attributes:
+        register_id: 0 to 65 535, apart from those of the vending registers.
+        scheme: one of `MacScheme`.
+        is_diversified: each terminal has a key of its own, derived from this one.
+        is_test: a terminal's key may be exported.
+        key: 16 octets.
+    """
+
+    register_id: int
+    scheme: str
+    is_diversified: bool
+    is_test: bool
+    key: Secret[bytes]
+
+    def __post_init__(self) -> None:
+        if len(self.key.reveal()) != MAC_KEY_OCTETS:
+            raise ValueError(f"register {self.register_id}: a MAC key has {MAC_KEY_OCTETS} octets")
+        if self.scheme not in (MacScheme.X9_19, MacScheme.AES_CMAC):
+            raise ValueError(f"register {self.register_id}: unknown scheme {self.scheme}")
+        if not 0 <= self.register_id <= REGISTER_ID_MAX:
+            raise ValueError(f"register {self.register_id} is not 16 bits")
+
+    @property
+    def kcv(self) -> str:
+        """Key check value, 6 hexadecimal digits: the cipher over zeros (two-key TDES as E-D-E of single DES)."""
+        key = self.key.reveal()
+        if self.scheme == MacScheme.AES_CMAC:
+            return AES.new(key, AES.MODE_ECB).encrypt(bytes(16))[:_CHECK_VALUE_OCTETS].hex()
+        left, right = DES.new(key[:8], DES.MODE_ECB), DES.new(key[8:], DES.MODE_ECB)  # noqa: S304
+        return left.encrypt(right.decrypt(left.encrypt(bytes(8))))[:_CHECK_VALUE_OCTETS].hex()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Client:
+    """A certificate that may connect: the SHA-256 of its public key (SubjectPublicKeyInfo) and the role it has."""
+
+    name: str
+    role: Role
+    spki_sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModuleKeys:
+    """Everything that the sealed store holds."""
+
+    module_id: str
+    vending: Mapping[int, VendingRegister]
+    mac: Mapping[int, MacRegister]
+    clients: Mapping[str, Client]
+
+    def __post_init__(self) -> None:
+        if self.vending.keys() & self.mac.keys():
+            raise ValueError("a register is either a vending or a MAC register")
+        if len(self.vending) + len(self.mac) > REGISTERS_MAX:
+            raise ValueError(f"more than {REGISTERS_MAX} registers")
+
+    def check_values(self) -> tuple[CheckValue, ...]:
+        """Return the check value of every key, in ascending order of the register."""
+        kcvs = {register_id: register.kcv for register_id, register in self.vending.items()}
+        kcvs.update({register_id: register.kcv for register_id, register in self.mac.items()})
+        return tuple(CheckValue(register_id=register_id, kcv=kcv) for register_id, kcv in sorted(kcvs.items()))
+
+
+def has_odd_parity(key: bytes) -> bool:
+    """Whether every octet of a DES key has an odd number of ones."""
+    return all(octet.bit_count() & 1 for octet in key)
+
+
+def with_odd_parity(key: bytes) -> bytes:
+    """Set the lowest bit of each octet so that its number of ones is odd, as DES keys are written."""
+    return bytes(octet if octet.bit_count() & 1 else octet ^ 1 for octet in key)

@@ -1,0 +1,187 @@
+"""One client's conversation, without I/O: octets in, octets out. Mints go to the group commit and are answered by it later."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from messages.security_module import (
+    Command,
+    CountersReply,
+    DecoderKey,
+    DecoderKeyReply,
+    FieldError,
+    FrameReader,
+    GenerateMac,
+    Identify,
+    IdentifyReply,
+    LinkError,
+    MacReply,
+    MacVerified,
+    MintReply,
+    MintRequest,
+    ReadCounters,
+    Refused,
+    RegisterCount,
+    Reply,
+    Request,
+    Status,
+    VerifyMac,
+    VerifyToken,
+    decode_request,
+    encode_reply,
+)
+from security_module.group_commit import GroupCommit
+from security_module.macs import MacBook, MacRefused
+from security_module.minting import Mint, MintRefused
+from security_module.registers import ModuleKeys
+from security_module.roles import Role
+from vending.secret import Secret
+
+MINTS_PER_LINK_MAX = 4_096
+"""Mints of one link that may be under way: a switch gathers at most some hundreds; one client must not fill the queue of all."""
+
+_COMMAND_OF: dict[type[Request], Command] = {
+    MintRequest: Command.MINT,
+    VerifyToken: Command.VERIFY_TOKEN,
+    GenerateMac: Command.GENERATE_MAC,
+    VerifyMac: Command.VERIFY_MAC,
+    ReadCounters: Command.COUNTERS,
+    Identify: Command.IDENTIFY,
+    DecoderKey: Command.DECODER_KEY,
+}
+
+
+@dataclass(slots=True, kw_only=True)
+class Module:
+    """What all conversations share.
+
+    Attributes:
+        keys: the open store.
+        mint: computes tokens.
+        macs: makes and compares MACs.
+        commits: records mints.
+        counts: the counters as of the last commit.
+        clock_unix_milliseconds: the module's clock.
+        is_stopping: set at shutdown; no mint is taken on any more.
+    """
+
+    keys: ModuleKeys
+    mint: Mint
+    macs: MacBook
+    commits: GroupCommit
+    counts: Callable[[], tuple[RegisterCount, ...]]
+    clock_unix_milliseconds: Callable[[], int]
+    is_stopping: bool = False
+
+
+class Session:
+    """One link whose client has a role."""
+
+    def __init__(self, module: Module, role: Role, has_output: Callable[["Session"], None]) -> None:
+        """Start a conversation.
+
+        Args:
+            module: what is shared.
+            role: of the client.
+            has_output: called when something was added to the output outside of `receive`.
+        """
+        self._module = module
+        self._role = role
+        self._has_output = has_output
+        self._reader = FrameReader()
+        self._output: list[bytes] = []
+        self._mints_under_way = 0
+
+    def receive(self, data: bytes) -> None:
+        """Take octets; what can be answered at once is in `take_output` afterwards.
+
+        Raises:
+            LinkError: the client does not speak this protocol. Send what is in the output, then close the link.
+        """
+        try:
+            for body in self._reader.receive(data):
+                self._take(body)
+        finally:
+            self._module.commits.start()
+
+    def take_output(self) -> bytes:
+        """Return, once, everything that is to be sent."""
+        output = b"".join(self._output)
+        self._output.clear()
+        return output
+
+    def _take(self, body: bytes) -> None:
+        try:
+            correlation_id, request = decode_request(body)
+        except FieldError as error:
+            self._answer(error.correlation_id, Refused(command=error.command, status=error.status))
+            return
+        command = _COMMAND_OF[type(request)]
+        if not self._role.may(command):
+            self._answer(correlation_id, Refused(command=command, status=Status.PERMISSION))
+        elif isinstance(request, MintRequest):
+            self._mint(correlation_id, request)
+        else:
+            try:
+                self._answer(correlation_id, self._reply(request))
+            except (MacRefused, MintRefused) as error:
+                self._answer(correlation_id, Refused(command=command, status=error.status))
+
+    def _reply(self, request: Request) -> Reply:
+        module = self._module
+        match request:
+            case VerifyMac():
+                if module.macs.is_right(request.key, request.data, request.mac):
+                    return MacVerified()
+                return Refused(command=Command.VERIFY_MAC, status=Status.MAC_MISMATCH)
+            case GenerateMac():
+                return MacReply(mac=module.macs.generate(request.key, request.data))
+            case VerifyToken():
+                return module.mint.verify(request)
+            case ReadCounters():
+                return CountersReply(counts=module.counts())
+            case DecoderKey():
+                return DecoderKeyReply(key=module.mint.decoder_key(request))
+            case Identify():
+                return IdentifyReply(
+                    module_id=module.keys.module_id,
+                    role=self._role.value,
+                    clock_unix_milliseconds=module.clock_unix_milliseconds(),
+                    check_values=module.keys.check_values(),
+                )
+            case MintRequest():
+                raise AssertionError("mints are answered by the group commit")
+
+    def _mint(self, correlation_id: int, request: MintRequest) -> None:
+        """Compute now, while the writer waits for the disk; answer when the request is recorded."""
+        if self._module.is_stopping:
+            self._answer(correlation_id, Refused(command=Command.MINT, status=Status.STOPPING))
+            return
+        tokens: list[Secret[str]] | None = None
+        refusal = Status.OK
+        try:
+            tokens = self._module.mint.tokens(request)
+        except MintRefused as error:
+            refusal = error.status
+        deliver = partial(self._minted, correlation_id, tokens)
+        if self._mints_under_way >= MINTS_PER_LINK_MAX or not self._module.commits.submit(request, refusal, deliver):
+            self._answer(correlation_id, Refused(command=Command.MINT, status=Status.OVERLOADED))
+            return
+        self._mints_under_way += 1
+
+    def _minted(self, correlation_id: int, tokens: list[Secret[str]] | None, status: Status) -> None:
+        self._mints_under_way -= 1
+        if status is not Status.OK:
+            self._answer(correlation_id, Refused(command=Command.MINT, status=status))
+        elif tokens is None:
+            # It was minted once and cannot be computed any more: the register was changed under it. No verdict on the sale.
+            self._answer(correlation_id, Refused(command=Command.MINT, status=Status.INTERNAL_ERROR))
+        else:
+            self._answer(correlation_id, MintReply(tokens=tokens))
+        self._has_output(self)
+
+    def _answer(self, correlation_id: int, reply: Reply) -> None:
+        self._output.append(encode_reply(correlation_id, reply))
+
+
+__all__ = ["MINTS_PER_LINK_MAX", "LinkError", "Module", "Session"]

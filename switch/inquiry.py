@@ -1,0 +1,14 @@
+"""The inquiry: who is behind a meter, what does he owe, what would a sum buy. It writes nothing."""
+
+from acquirers.calls import InquiryCall
+from acquirers.dialect import Dialect
+from switch.answered import Answered
+from switch.seal import Seal
+from switch.steps import Books
+
+
+async def inquire(call: InquiryCall, *, dialect: Dialect, seal: Seal, books: Books) -> Answered:
+    """Answer an 0100 whose MAC has been verified."""
+    found = await books.inquire(call.inquiry)
+    answer = dialect.answer_inquiry(call.message, found)
+    return Answered(code=found.code, body=await seal.sign_if_possible(answer, call.terminal_id))

@@ -1,0 +1,470 @@
+"""The ports that networks connect to: a thin Twisted shell that moves octets for `switch.connection.Connection`.
+
+Answers of one turn of the reactor leave together without anything being done for it here: the transport gathers what is written
+to it until the socket is next writable, and sends it with one system call.
+"""
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, Protocol, cast
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import (
+    IAddress,
+    IDelayedCall,
+    IHalfCloseableProtocol,
+    IListeningPort,
+    IPushProducer,
+    IReactorTCP,
+    IReactorTime,
+    ITCPTransport,
+)
+from twisted.internet.protocol import Protocol as TwistedProtocol
+from twisted.internet.protocol import ServerFactory
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from config.acquirer import AcquirerSection
+from messages.framing import FrameStyle
+from switch.connection import CloseReason, Connection, ConnectionLimits, Farewell
+from switch.log import Event, bind, log
+from switch.metrics import AcquirerMetrics
+
+FRAME_STYLES: Final = {"binary2": FrameStyle.BINARY_2, "ascii4": FrameStyle.DIGITS_4}
+"""The configuration's words for how a length is written."""
+
+LISTEN_BACKLOG: Final = 1024
+"""Connections that the system may accept before we do: a town's terminals come back together after a power cut."""
+
+
+@dataclass(slots=True, kw_only=True)
+class ConnectionContext:
+    """What is known about the connection that a frame came on; the one who serves may change the last two.
+
+    Attributes:
+        acquirer_id: whose port it is.
+        peer: address and port of the other end, for the log.
+        connection_id: counts up from 1 in this process.
+        is_signed_on: whether an 0800 sign-on was approved here.
+        is_to_close: set while serving to end the connection once the answer, if any, is sent.
+    """
+
+    acquirer_id: str
+    peer: str
+    connection_id: int
+    is_signed_on: bool = False
+    is_to_close: bool = False
+
+
+Serve = Callable[[ConnectionContext, bytes], Awaitable[bytes | None]]
+"""Takes one frame without its length (TPDU included) and gives the answer in the same form, or None for none."""
+
+Undeliverable = Callable[[ConnectionContext, bytes], None]
+"""Is told of an answer that was ready and did not leave: what `Serve` returned."""
+
+
+def connection_limits(section: AcquirerSection) -> ConnectionLimits:
+    """Return the limits of one connection from the section of its network."""
+    return ConnectionLimits(
+        frame_octets_max=section.frame_octets_max,
+        in_flight_max=section.connection_in_flight_max,
+        frame_timeout_seconds=section.frame_timeout_seconds,
+        keep_alive_interval_seconds=section.keep_alive_interval_seconds,
+        idle_timeout_seconds=section.idle_timeout_seconds,
+        close_timeout_seconds=section.close_timeout_seconds,
+    )
+
+
+class _Socket(Protocol):
+    """What a connection does with its transport."""
+
+    def write(self, data: bytes) -> None: ...
+    def registerProducer(self, producer: object, streaming: bool) -> None: ...  # noqa: N802 - the names are Twisted's
+    def unregisterProducer(self) -> None: ...  # noqa: N802
+    def pauseProducing(self) -> None: ...
+    def resumeProducing(self) -> None: ...
+    def loseWriteConnection(self) -> None: ...  # noqa: N802
+    def loseConnection(self) -> None: ...
+    def abortConnection(self) -> None: ...
+
+
+def _unsent_octets(socket: _Socket) -> int:
+    """Return how many written octets the system has not taken yet.
+
+    Twisted has no public way to ask; these are the attributes in which its ``FileDescriptor`` keeps them. A transport without
+    them (TLS, memory) counts as having sent everything.
+    """
+    held = getattr(socket, "dataBuffer", b""), getattr(socket, "_tempDataBuffer", ())
+    return len(held[0]) - getattr(socket, "offset", 0) + sum(map(len, held[1]))
+
+
+@implementer(IHalfCloseableProtocol, IPushProducer)
+class AcquirerConnection(TwistedProtocol):
+    """Moves octets between one socket and its `Connection`; also the producer that the socket's write buffer slows down."""
+
+    def __init__(self, port: "AcquirerPort", connection_id: int) -> None:
+        self._port = port
+        self._id = connection_id
+        self._context = ConnectionContext(acquirer_id=port.section.id, peer="", connection_id=connection_id)
+        self._core = Connection(style=port.style, limits=port.limits, now=port.clock.seconds())
+        self._is_pumping = False
+        self._is_paused = False
+        self._socket: _Socket | None = None
+        self._farewell = Farewell.STAY
+        self._timer: IDelayedCall | None = None
+        self._written_octets = 0
+        # Answers that the system may not have taken yet, each with where it ends in the stream. Bounded by the transport's
+        # buffer limit and the answers in work, because reading pauses above either.
+        self._unsent: deque[tuple[int, bytes]] = deque()
+        self._unwritten: list[bytes] = []
+        self._keep_alives_seen = (0, 0)
+
+    # What Twisted calls.
+
+    def connectionMade(self) -> None:
+        """Start: no delay for small answers, probes for dead peers, and a say in how fast we write."""
+        assert self.transport is not None
+        self._socket = cast(_Socket, self.transport)
+        self._context.peer = _spoken(self.transport.getPeer())
+        if ITCPTransport.providedBy(self.transport):
+            self.transport.setTcpNoDelay(True)
+            self.transport.setTcpKeepAlive(True)
+        self._socket.registerProducer(self, True)
+        self._port.opened(self)
+        log.debug(Event.CONNECTION_OPENED, **self._fields())
+        self._pump()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take octets."""
+        self._core.receive(data, self._port.clock.seconds())
+        self._pump()
+
+    def readConnectionLost(self) -> None:
+        """The peer ended its half; its answers still go out."""
+        self._core.end_of_input(self._port.clock.seconds())
+        self._pump()
+
+    def writeConnectionLost(self) -> None:
+        """Our half is ended, as we asked."""
+
+    def connectionLost(self, reason: Failure = ConnectionDone) -> None:  # type: ignore[assignment]
+        """The socket is gone: what it still held is undeliverable."""
+        socket, self._socket = self._socket, None
+        assert socket is not None
+        self._report_unsent(socket)
+        self._core.lose(CloseReason.PEER_CLOSED if isinstance(reason.value, ConnectionDone) else CloseReason.PEER_LOST)
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
+        self._report_keep_alives()
+        why = self._core.reason or CloseReason.PEER_LOST
+        log.debug(Event.CONNECTION_CLOSED, reason=why, in_flight=self._core.in_flight, **self._fields())
+        self._port.lost(self, why, self._core.frames_dropped)
+
+    def pauseProducing(self) -> None:
+        """The write buffer is over its limit."""
+        self._core.pause_sending(self._port.clock.seconds())
+        self._pump()
+
+    def resumeProducing(self) -> None:
+        """The write buffer is empty."""
+        self._core.resume_sending(self._port.clock.seconds())
+        self._pump()
+
+    def stopProducing(self) -> None:
+        """The transport gives up; `connectionLost` follows."""
+
+    # What the port calls.
+
+    def drain(self) -> None:
+        """Take no further frame, answer what is in work, end."""
+        self._core.drain(self._port.clock.seconds())
+        self._pump()
+
+    def cut(self, reason: CloseReason) -> None:
+        """End now."""
+        self._core.cut(reason, self._port.clock.seconds())
+        self._pump()
+
+    # Inside.
+
+    def _fields(self) -> dict[str, object]:
+        context = self._context
+        return {"acquirer_id": context.acquirer_id, "peer": context.peer, "connection_id": context.connection_id}
+
+    def _pump(self) -> None:
+        """Do what the core wants now. Serving may answer at once and come back here, so only the outermost call works."""
+        socket = self._socket
+        if self._is_pumping or socket is None:
+            return
+        self._is_pumping = True
+        try:
+            while frames := self._core.take_frames():
+                for frame in frames:
+                    Deferred.fromCoroutine(self._serve(frame))
+        finally:
+            self._is_pumping = False
+        self._flush(socket)
+        if self._core.keep_alives_answered + self._core.keep_alives_ignored != sum(self._keep_alives_seen):
+            self._report_keep_alives()
+        self._set_reading(socket)
+        self._part(socket)
+        self._set_timer()
+
+    async def _serve(self, frame: bytes) -> None:
+        port, context = self._port, self._context
+        bind(acquirer_id=context.acquirer_id, connection_id=context.connection_id)
+        port.begun()
+        answer: bytes | None = None
+        try:
+            answer = await port.serve(context, frame)
+        except Exception as error:  # noqa: BLE001 - one bad message must not end the others; it is logged and counted
+            self._report_fault(error)
+        try:
+            self._answer(answer)
+        finally:
+            port.ended()
+
+    def _answer(self, answer: bytes | None) -> None:
+        port, context = self._port, self._context
+        try:
+            is_on_its_way = self._core.answer(answer, port.clock.seconds(), and_close=context.is_to_close)
+        except ValueError as error:  # longer than a frame can be
+            self._report_fault(error)
+            is_on_its_way = False
+        if answer is not None and is_on_its_way:
+            self._unwritten.append(answer)
+        elif answer is not None:
+            port.undeliverable(context, answer)
+        self._pump()
+
+    def _report_fault(self, error: Exception) -> None:
+        self._port.metrics.serve_failures.inc()
+        log.error(Event.SERVE_FAILED, exc_info=error, **self._fields())
+
+    def _flush(self, socket: _Socket) -> None:
+        output = self._core.take_output()
+        if not output:
+            return
+        socket.write(output)
+        self._written_octets += len(output)
+        taken = self._written_octets - _unsent_octets(socket)
+        unsent = self._unsent
+        while unsent and unsent[0][0] <= taken:
+            unsent.popleft()
+        # All answers of this output count as sent when its last octet is.
+        unsent.extend((self._written_octets, answer) for answer in self._unwritten)
+        self._unwritten.clear()
+
+    def _report_unsent(self, socket: _Socket) -> None:
+        taken = self._written_octets - _unsent_octets(socket)
+        lost = [answer for end, answer in self._unsent if end > taken] + self._unwritten
+        self._unsent.clear()
+        self._unwritten = []
+        for answer in lost:
+            self._port.undeliverable(self._context, answer)
+
+    def _report_keep_alives(self) -> None:
+        answered, ignored = self._core.keep_alives_answered, self._core.keep_alives_ignored
+        seen_answered, seen_ignored = self._keep_alives_seen
+        self._keep_alives_seen = (answered, ignored)
+        self._port.metrics.keep_alives_answered.inc(answered - seen_answered)
+        self._port.metrics.keep_alives_ignored.inc(ignored - seen_ignored)
+
+    def _set_reading(self, socket: _Socket) -> None:
+        if self._core.is_reading is self._is_paused:
+            self._is_paused = not self._is_paused
+            if self._is_paused:
+                socket.pauseProducing()
+            else:
+                socket.resumeProducing()
+
+    def _part(self, socket: _Socket) -> None:
+        """End the socket in the way that the core asks for, once for each way."""
+        farewell = self._core.farewell
+        if farewell is self._farewell:
+            return
+        if self._farewell is Farewell.STAY:
+            socket.unregisterProducer()
+        self._farewell = farewell
+        if farewell is Farewell.LINGER:
+            socket.loseWriteConnection()
+        elif farewell is Farewell.CLOSE:
+            socket.loseConnection()
+        else:
+            socket.abortConnection()
+
+    def _set_timer(self) -> None:
+        """Have one timer at most, no later than the core's deadline; a deadline that moves back leaves it alone."""
+        deadline = self._core.deadline
+        if deadline is None or self._socket is None:
+            return
+        clock = self._port.clock
+        if self._timer is not None:
+            if self._timer.getTime() <= deadline:
+                return
+            self._timer.cancel()
+        self._timer = clock.callLater(max(0.0, deadline - clock.seconds()), self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self._core.tick(self._port.clock.seconds())
+        self._pump()
+
+
+class AcquirerPort(ServerFactory):
+    """The port of one network: its connections, its limits, its end.
+
+    Attributes:
+        in_flight: requests in work on all its connections.
+    """
+
+    noisy = False
+
+    def __init__(
+        self,
+        *,
+        section: AcquirerSection,
+        clock: IReactorTime,
+        serve: Serve,
+        metrics: AcquirerMetrics,
+        undeliverable: Undeliverable | None = None,
+    ) -> None:
+        self.section = section
+        self.style = FRAME_STYLES[section.framing]
+        self.limits = connection_limits(section)
+        self.clock = clock
+        self.serve = serve
+        self.metrics = metrics
+        self.in_flight = 0
+        self._undeliverable = undeliverable
+        self._connections: set[AcquirerConnection] = set()
+        self._connections_pending = 0
+        self._connection_count = 0
+        self._listening: IListeningPort | None = None
+        self._is_draining = False
+        self._drain_timer: IDelayedCall | None = None
+        self._cut_count = 0
+        self._waiters: list[Deferred[int]] = []
+
+    # Its life.
+
+    def listen(self, reactor: IReactorTCP) -> tuple[str, int]:
+        """Open the port and return its address.
+
+        Raises:
+            twisted.internet.error.CannotListenError: the address is taken or not ours.
+        """
+        assert self._listening is None
+        self._listening = reactor.listenTCP(
+            self.section.listen_port, self, backlog=LISTEN_BACKLOG, interface=self.section.listen_host
+        )
+        bound = cast(IPv4Address, self._listening.getHost())
+        log.info(Event.PORT_OPENED, acquirer_id=self.section.id, host=bound.host, port=bound.port)
+        return bound.host, bound.port
+
+    def drain(self, timeout_seconds: float) -> Deferred[int]:
+        """Stop: accept nothing, read nothing, let answers in work leave, end every connection, finish what is in work.
+
+        Args:
+            timeout_seconds: connections that have not ended by then are cut.
+
+        Returns:
+            When all is over: how many connections were cut. A request cut off goes on being served and its answer is reported
+            as undeliverable; its outcome is in the ledger and the terminal's repeat finds it.
+        """
+        done: Deferred[int] = Deferred()
+        self._waiters.append(done)
+        if not self._is_draining:
+            self._is_draining = True
+            closing = self._stop_listening()
+            for connection in list(self._connections):
+                connection.drain()
+            self._drain_timer = self.clock.callLater(timeout_seconds, self._cut_rest)
+            closing.addBoth(lambda _: self.settle())
+        self.settle()
+        return done
+
+    def _stop_listening(self) -> Deferred[None]:
+        listening, self._listening = self._listening, None
+        if listening is None:
+            return succeed(None)
+        log.info(Event.PORT_CLOSED, acquirer_id=self.section.id)
+        return cast(Deferred[None], listening.stopListening() or succeed(None))
+
+    def _cut_rest(self) -> None:
+        self._drain_timer = None
+        for connection in list(self._connections):
+            self._cut_count += 1
+            connection.cut(CloseReason.DRAIN_TIMEOUT)
+        self.settle()
+
+    def settle(self) -> None:
+        """Tell those who wait for the end of `drain` if it has come."""
+        if not self._is_draining or self._connections or (self.in_flight and self._drain_timer is not None):
+            return
+        if self._drain_timer is not None:
+            self._drain_timer.cancel()
+            self._drain_timer = None
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            waiter.callback(self._cut_count)
+
+    # What Twisted and its connections call.
+
+    def buildProtocol(self, addr: IAddress | None) -> AcquirerConnection | None:
+        """Accept, unless the limit is reached: then the new one is closed at once and the port stays open for the others."""
+        if self._is_draining or len(self._connections) >= self.section.connections_max:
+            self.metrics.connections_refused.inc()
+            log.debug(Event.CONNECTION_REFUSED, acquirer_id=self.section.id, peer=_spoken(addr))
+            return None
+        self._connection_count += 1
+        connection = AcquirerConnection(self, self._connection_count)
+        connection.factory = self
+        return connection
+
+    def opened(self, connection: AcquirerConnection) -> None:
+        """A connection began."""
+        self._connections.add(connection)
+        self.metrics.connections_opened.inc()
+        self.metrics.connections.inc()
+
+    def lost(self, connection: AcquirerConnection, reason: CloseReason, frames_dropped: int) -> None:
+        """A connection is gone."""
+        self._connections.discard(connection)
+        self.metrics.connections.dec()
+        self.metrics.closed(reason)
+        self.metrics.frames_dropped.inc(frames_dropped)
+        self.settle()
+
+    def begun(self) -> None:
+        """A request is in work."""
+        self.in_flight += 1
+        self.metrics.in_flight.inc()
+
+    def ended(self) -> None:
+        """A request is no longer in work."""
+        self.in_flight -= 1
+        self.metrics.in_flight.dec()
+        if self._is_draining:
+            self.settle()
+
+    def undeliverable(self, context: ConnectionContext, answer: bytes) -> None:
+        """An answer was ready and its connection gone."""
+        self.metrics.answers_undeliverable.inc()
+        log.warning(
+            Event.ANSWER_UNDELIVERABLE,
+            acquirer_id=context.acquirer_id,
+            peer=context.peer,
+            connection_id=context.connection_id,
+        )
+        if self._undeliverable is not None:
+            self._undeliverable(context, answer)
+
+
+def _spoken(address: IAddress | None) -> str:
+    host, port = getattr(address, "host", None), getattr(address, "port", None)
+    return f"{host}:{port}" if host is not None else str(address)

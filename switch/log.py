@@ -1,0 +1,334 @@
+"""What the switch writes down: one JSON object per line, event names from one list, secrets never.
+
+Two things stand between a PIN and a log line: `vending.secret.Secret` renders as a mask wherever it appears, and, should digits have
+left it, any run of 20 digits in any text is masked before the line is written.
+
+A line costs about as much processor time as decoding and encoding a message, so the pipeline is short and a level that is off costs
+next to nothing.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import date, datetime
+from decimal import Decimal
+from enum import Enum
+from logging import getLevelNamesMapping
+from pathlib import Path
+from typing import Any, Final, Protocol, cast
+
+import structlog
+from structlog.typing import FilteringBoundLogger
+from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogBeginner
+from zope.interface import implementer
+
+from vending.response_code import ResponseCode
+from vending.secret import Secret
+
+
+class Event(Enum):
+    """Every event that the switch logs, named by what happened; a name once used keeps its meaning."""
+
+    SWITCH_STARTED = "switch.started"
+    SWITCH_DRAINING = "switch.drain_started"
+    SWITCH_STOPPED = "switch.stopped"
+    PORT_OPENED = "port.opened"
+    PORT_CLOSED = "port.closed"
+    CONNECTION_OPENED = "connection.opened"
+    CONNECTION_CLOSED = "connection.closed"
+    CONNECTION_REFUSED = "connection.refused"
+    MESSAGE_REFUSED = "message.refused"
+    SERVE_FAILED = "serve.failed"
+    ANSWER_UNDELIVERABLE = "answer.undeliverable_found"
+    TERMINAL_SIGNED_ON = "terminal.signed_on"
+    TERMINAL_SIGNED_OFF = "terminal.signed_off"
+    SALE_COMPLETED = "sale.completed"
+    SALE_REPEATED = "sale.repeated"
+    SALE_OUTCOME_UNKNOWN = "sale.outcome_lost"
+    SALE_RESOLVED = "sale.resolved"
+    SALE_VOIDED = "sale.voided"
+    INQUIRY_ANSWERED = "inquiry.answered"
+    REVERSAL_ANSWERED = "reversal.answered"
+    BATCH_FAILED = "batch.failed"
+    RESOLVER_FAILED = "resolver.failed"
+    MODULE_LINK_UP = "module_link.opened"
+    MODULE_LINK_DOWN = "module_link.lost"
+    LEDGER_LOST = "ledger.lost"
+    LEDGER_RECOVERED = "ledger.recovered"
+    TWISTED_LOGGED = "twisted.logged"
+    TWISTED_FAILED = "twisted.failed"
+
+
+class TextStream(Protocol):
+    """Where lines go: a file, standard output, a list in a test."""
+
+    def write(self, text: str, /) -> Any:
+        """Append *text*."""
+
+    def flush(self) -> None:
+        """Hand it to the system."""
+
+
+MASK: Final = "***"
+_PIN = re.compile(r"\d{20,}|\d{4}(?:[ .-]\d{4}){4,}\d*", re.ASCII)
+"""Twenty digits or more together, or in the groups of four that tickets print."""
+_PIN_DIGITS = 20
+_PIN_LEAST = 10 ** (_PIN_DIGITS - 1)
+_DEPTH_MAX = 8
+"""Deeper values are not written: they would be a mistake, and might contain themselves."""
+
+_bound: ContextVar[Mapping[str, Any]] = ContextVar("eudora_log_bound", default={})  # noqa: B039 - never changed, only replaced
+
+
+@contextmanager
+def bound(**fields: Any) -> Iterator[None]:
+    """Put *fields* (stan, rrn, terminal_id, acquirer_id) on every line written inside, also across awaits."""
+    token = _bound.set({**_bound.get(), **fields})
+    try:
+        yield
+    finally:
+        _bound.reset(token)
+
+
+def bind(**fields: Any) -> None:
+    """As `bound`, until the end of this context: a coroutine that serves one message has one of its own."""
+    _bound.set({**_bound.get(), **fields})
+
+
+def mask_text(text: str) -> str:
+    """Replace what could be a PIN."""
+    return _PIN.sub(MASK, text) if len(text) >= _PIN_DIGITS else text
+
+
+def _plain(value: Any, depth: int = 0) -> Any:
+    """Return *value* as JSON can hold it, without anything that must not be seen."""
+    kind = type(value)
+    if kind is str:
+        return mask_text(value)
+    if value is None or kind is bool or kind is float:
+        return value
+    if kind is int:
+        return value if -_PIN_LEAST < value < _PIN_LEAST else MASK
+    if depth >= _DEPTH_MAX:
+        return "..."
+    return _plain_object(value, depth)
+
+
+def _plain_object(value: Any, depth: int) -> Any:
+    if isinstance(value, Secret):
+        return MASK
+    if isinstance(value, Enum):
+        return _plain(value.value, depth + 1)
+    if isinstance(value, bytes | bytearray | memoryview):
+        # Octets may be packed digits of a PIN, so only their number is told.
+        return f"<{len(value)} octets>"
+    if isinstance(value, Mapping):
+        return {
+            key if type(key) is str and len(key) < _PIN_DIGITS else mask_text(str(key)): _plain(item, depth + 1)
+            for key, item in value.items()
+        }
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(item, depth + 1) for item in value]
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, str | int | Decimal | Path):
+        return mask_text(str(value))
+    return mask_text(repr(value))
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
+
+
+def _complete(_: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Put name, level and bound fields in front, and the traceback of an exception in its place."""
+    named = event.pop("event")
+    whole = {"event": named.value if type(named) is Event else named, "level": method, **_bound.get(), **event}
+    return structlog.processors.format_exc_info(_, method, whole) if "exc_info" in whole else whole
+
+
+def _render(_: Any, __: str, event: MutableMapping[str, Any]) -> str:
+    # Short texts cannot hold a PIN and are what a line mostly consists of.
+    return _encode(
+        {
+            key: value if type(value) is str and len(value) < _PIN_DIGITS else _plain(value)
+            for key, value in event.items()
+        }
+    )
+
+
+class _Lines:
+    """Writes whole lines. A full disk costs lines, never a sale, so an error here goes no further than a count."""
+
+    def __init__(self, stream: TextStream) -> None:
+        self.stream = stream
+        self.lost_count = 0
+
+    def write(self, line: str) -> None:
+        try:
+            self.stream.write(line + "\n")
+            self.stream.flush()
+        except (OSError, ValueError):
+            self.lost_count += 1
+
+    debug = info = warning = error = critical = exception = msg = write
+
+
+class _Output:
+    """Which lines are in use; one per process, set by `configure`."""
+
+    def __init__(self) -> None:
+        self.lines: _Lines | None = None
+        self.logger: FilteringBoundLogger | None = None
+        self.pipeline: object = None
+        self.is_bridged = False
+
+
+_output: Final = _Output()
+
+
+def configure(stream: TextStream, level: str = "info", *, is_bridging_twisted: bool = True) -> None:
+    """Set up logging for this process; calling it again changes stream and level.
+
+    Args:
+        stream: takes the lines. A file should be opened line-buffered or larger, UTF-8, for appending.
+        level: debug, info, warning or error.
+        is_bridging_twisted: also write what Twisted and the packages below log through ``twisted.logger``, unhandled failures of
+            Deferreds included.
+    """
+    _output.lines = lines = _Lines(stream)
+    structlog.configure(
+        processors=[
+            _complete,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _render,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(getLevelNamesMapping()[level.upper()]),
+        logger_factory=lambda *_: lines,
+        cache_logger_on_first_use=False,
+    )
+    # Bound once: putting a logger together costs more than writing a line with it.
+    _output.logger = structlog.get_logger().bind()
+    _output.pipeline = structlog.get_config()["processors"]
+    if is_bridging_twisted and not _output.is_bridged:
+        _output.is_bridged = True
+        globalLogBeginner.beginLoggingTo([TwistedObserver()], redirectStandardIO=False)
+
+
+def lines_lost() -> int:
+    """Return how many lines could not be written since `configure`."""
+    return _output.lines.lost_count if _output.lines else 0
+
+
+class Log:
+    """Writes events of the list; keyword arguments become fields."""
+
+    __slots__ = ()
+
+    def debug(self, event: Event, **fields: Any) -> None:
+        """Write a line that only a developer wants."""
+        _logger().debug(event, **fields)  # type: ignore[arg-type]
+
+    def info(self, event: Event, **fields: Any) -> None:
+        """Write a line about something normal."""
+        _logger().info(event, **fields)  # type: ignore[arg-type]
+
+    def warning(self, event: Event, **fields: Any) -> None:
+        """Write a line about something that an operator should know when it repeats."""
+        _logger().warning(event, **fields)  # type: ignore[arg-type]
+
+    def error(self, event: Event, **fields: Any) -> None:
+        """Write a line about a fault; ``exc_info`` takes an exception."""
+        _logger().error(event, **fields)  # type: ignore[arg-type]
+
+
+def _logger() -> FilteringBoundLogger:
+    if _output.logger is None or structlog.get_config()["processors"] is not _output.pipeline:
+        # Not configured by us, or by somebody else since (a test, another process's root in the same interpreter).
+        return cast(FilteringBoundLogger, structlog.get_logger())
+    return _output.logger
+
+
+log: Final = Log()
+"""The one logger of this package."""
+
+
+def sale_completed(
+    *,
+    acquirer_id: str,
+    terminal_id: str,
+    stan: str,
+    rrn: str,
+    mti: str,
+    kind: str,
+    code: ResponseCode,
+    paid_centavos: int,
+    units_tenths: int = 0,
+    token_count: int = 0,
+    meter_number: str = "",
+    sale_id: int | None = None,
+    is_repeat: bool = False,
+    stage_microseconds: Mapping[str, int] | None = None,
+) -> None:
+    """Write the one canonical line of a recharge or payment, whatever came of it.
+
+    Args:
+        acquirer_id: the network.
+        terminal_id: data element 41.
+        stan: data element 11.
+        rrn: data element 37.
+        mti: of the request; a repeat has its own.
+        kind: recharge or payment.
+        code: what was answered.
+        paid_centavos: the money handed over.
+        units_tenths: units in all its tokens.
+        token_count: how many tokens; never their digits.
+        meter_number: as typed.
+        sale_id: the ledger's id, None where nothing was reserved.
+        is_repeat: answered from the journal.
+        stage_microseconds: time per stage (reserve, mint, sign, post, whole).
+    """
+    log.info(
+        Event.SALE_COMPLETED,
+        acquirer_id=acquirer_id,
+        terminal_id=terminal_id,
+        stan=stan,
+        rrn=rrn,
+        mti=mti,
+        kind=kind,
+        code=code.value,
+        paid_centavos=paid_centavos,
+        units_tenths=units_tenths,
+        token_count=token_count,
+        meter_number=meter_number,
+        sale_id=sale_id,
+        is_repeat=is_repeat,
+        stage_microseconds=stage_microseconds,
+    )
+
+
+_LEVELS = {
+    LogLevel.debug: "debug",
+    LogLevel.info: "debug",  # Twisted's own info lines tell of factories and ports, which we do ourselves
+    LogLevel.warn: "warning",
+    LogLevel.error: "error",
+    LogLevel.critical: "error",
+}
+
+
+@implementer(ILogObserver)
+class TwistedObserver:
+    """Turns an event of ``twisted.logger`` into a line; a failure comes with its traceback."""
+
+    def __call__(self, event: LogEvent) -> None:
+        """Write *event*."""
+        failure = event.get("log_failure")
+        fields: dict[str, Any] = {"namespace": event.get("log_namespace", ""), "text": formatEvent(event)}
+        if failure is not None:
+            log.error(
+                Event.TWISTED_FAILED, **fields, failure=failure.getErrorMessage(), traceback=failure.getTraceback()
+            )
+            return
+        level = _LEVELS.get(event.get("log_level", LogLevel.info), "error")
+        getattr(log, level)(Event.TWISTED_LOGGED, **fields)

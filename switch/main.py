@@ -1,0 +1,302 @@
+"""The switch process: the one place where its parts are put together.
+
+Read it as a map. A frame goes listener -> exchange -> recharge -> (batcher -> ledger, pool -> security module) and back the same way.
+"""
+
+import json
+import os
+import random
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ledger.inquire import inquire
+from ledger.post import post
+from ledger.resolve import unresolved
+from ledger.reversal import find_originals
+from sqlalchemy import Engine
+from twisted.internet.defer import Deferred, DeferredList, ensureDeferred
+from twisted.internet.interfaces import IReactorCore
+from twisted.internet.task import LoopingCall
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.failure import Failure
+from twisted.python.threadpool import ThreadPool
+
+from acquirers.registry import DIALECTS
+from config.acquirer import AcquirerSection
+from config.settings import Settings
+from hsm_client.limits import LinkLimits, PoolLimits
+from hsm_client.pool import SecurityModulePool
+from hsm_client.tls import client_tls, module_endpoint
+from ledger.database import open_engine
+from ledger.reserve import Reserver
+from ledger.tariffs import load_tariffs
+from switch.batching import Batcher
+from switch.exchange import Exchange
+from switch.http_port import monitoring_site
+from switch.in_flight import InFlight
+from switch.listener import AcquirerPort
+from switch.log import Event, configure, log
+from switch.meter_queue import MeterQueue
+from switch.metrics import Metrics
+from switch.observe_module import ModuleObserver
+from switch.recharge import Recharge
+from switch.resolver import Resolver
+from switch.reversal import Reversal
+from switch.seal import Seal
+from switch.steps import Books
+from vending.money import BasisPoints, Centavos
+from vending.order import Inquiry, InquiryAnswer, ReservedSale, ReserveResult, SaleOrder
+from vending.policy import SalePolicy
+from vending.tariff import TariffBook
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+CONNECTIONS_OF_STEPS = 6
+"""One for each batcher (reserve, post, inquire, find original), one for the resolver, one to spare."""
+
+
+TARIFF_RELOAD_SECONDS = 30.0
+"""A tariff is published before the day it applies from, so half a minute is soon enough."""
+
+
+def utc_now() -> datetime:
+    """The process's clock."""
+    return datetime.now(UTC)  # noqa: TID251 - the composition root owns the clock
+
+
+class Switch:
+    """Everything one switch process is made of."""
+
+    def __init__(self, settings: Settings, *, dsn: str, reactor: Any) -> None:
+        """Put the parts together; nothing is opened before `start`.
+
+        Args:
+            settings: the whole configuration.
+            dsn: of the ledger's database.
+            reactor: Twisted's, with TCP, time and threads.
+        """
+        self._settings = settings
+        self._reactor = reactor
+        self._engine: Engine = open_engine(dsn, pool_size=CONNECTIONS_OF_STEPS)
+        self.metrics = Metrics()
+        self._is_draining = False
+        self._batchers: list[Batcher[Any, Any]] = []
+        self._pool = self._module_pool()
+        self._policy = _policy(settings)
+        self._tariffs = load_tariffs(self._engine)
+        self._tariff_loop = LoopingCall(self._reload_tariffs)
+        self._tariff_loop.clock = reactor
+        self._books = Books(
+            reserve=self._batcher("reserve", self._reserve),
+            post=self._batcher("post", partial(post, self._engine)),
+            inquire=self._batcher("inquire", self._inquire),
+            find_original=self._batcher("find_original", partial(find_originals, self._engine)),
+        )
+        self._in_flight = InFlight()
+        self._meters = MeterQueue()
+        self._exchanges = {section.id: self._exchange(section) for section in settings.acquirers.values()}
+        self._ports = [self._port(section) for section in settings.acquirers.values()]
+        self._threads = ThreadPool(minthreads=1, maxthreads=2, name="background")
+        self._resolver = Resolver(
+            settings.switch,
+            exchanges=self._exchanges,
+            find=self._find_unresolved,
+            in_flight=self._in_flight,
+            metrics=self.metrics,
+            reactor=reactor,
+            now=utc_now,
+            monotonic=time.perf_counter,
+        )
+
+    def start(self) -> Mapping[str, Any]:
+        """Open the links, the ports and the HTTP port; return their addresses."""
+        self._threads.start()
+        for batcher in self._batchers:
+            batcher.start()
+        self._pool.start()
+        self._resolver.start()
+        self._tariff_loop.start(TARIFF_RELOAD_SECONDS, now=False)
+        acquirers = {}
+        for port in self._ports:
+            host, number = port.listen(self._reactor)
+            acquirers[port.section.id] = f"{host}:{number}"
+        section = self._settings.switch
+        site = monitoring_site(
+            registry=self.metrics.registry,
+            health=self._health,
+            in_thread=partial(deferToThreadPool, self._reactor, self._threads),
+            clock=self._reactor,
+        )
+        monitoring = self._reactor.listenTCP(section.metrics_port, site, interface=section.metrics_host).getHost()
+        log.info(Event.SWITCH_STARTED, acquirers=acquirers)
+        return {"acquirers": acquirers, "metrics": f"{monitoring.host}:{monitoring.port}"}
+
+    def drain(self) -> Deferred[None]:
+        """Answer what is in work, begin nothing, and close everything."""
+        return ensureDeferred(self._drain())
+
+    async def _drain(self) -> None:
+        log.info(Event.SWITCH_DRAINING, in_flight=len(self._in_flight))
+        self._is_draining = True
+        self._resolver.stop()
+        self._tariff_loop.stop()
+        await DeferredList([port.drain(self._settings.switch.drain_seconds) for port in self._ports])
+        await DeferredList([batcher.when_idle() for batcher in self._batchers])
+        await self._pool.stop()
+        for batcher in self._batchers:
+            batcher.stop()
+        self._threads.stop()
+        self._engine.dispose()
+        log.info(Event.SWITCH_STOPPED)
+
+    def _health(self) -> Mapping[str, object]:
+        links = {name: state.value for name, state in self._pool.states.items()}
+        status = "draining" if self._is_draining else "ready" if self._pool.is_up else "module_lost"
+        return {"status": status, "in_flight": len(self._in_flight), "module_links": links}
+
+    def _batcher(self, name: str, run: Callable[[Sequence[Item]], Sequence[Result]]) -> Batcher[Item, Result]:
+        section = self._settings.switch
+        batcher: Batcher[Item, Result] = Batcher(
+            name,
+            run,
+            reactor=self._reactor,
+            observe_batch=self.metrics.batch_sales.labels(name).observe,
+            batch_items_max=section.batch_sales_max,
+            queue_items_max=section.queue_sales_max,
+        )
+        self._batchers.append(batcher)
+        return batcher
+
+    def _module_pool(self) -> SecurityModulePool:
+        section = self._settings.security_module
+        tls = client_tls(
+            ca_pem=section.ca_file.read_bytes(),
+            client_pem=section.client_pem.read_bytes(),
+            server_name=section.server_name,
+        )
+        return SecurityModulePool(
+            [
+                (str(endpoint), module_endpoint(self._reactor, host=endpoint.host, port=endpoint.port, tls=tls))
+                for endpoint in section.endpoints
+            ],
+            clock=self._reactor,
+            random=random.SystemRandom().random,
+            observer=ModuleObserver(self.metrics),
+            link_limits=LinkLimits(
+                connect_timeout_seconds=section.connect_timeout_seconds,
+                ping_interval_seconds=section.ping_interval_seconds,
+                in_flight_max=section.in_flight_max,
+            ),
+            limits=PoolLimits(timeout_seconds=section.request_timeout_seconds),
+        )
+
+    def _exchange(self, section: AcquirerSection) -> Exchange:
+        dialect = DIALECTS[section.dialect]()
+        seal = Seal(
+            self._pool,
+            dialect,
+            register_id=section.mac.register_id,
+            scheme=section.mac.scheme,
+            is_diversified=section.mac.is_diversified_by_terminal,
+        )
+        return Exchange(
+            section,
+            dialect=dialect,
+            seal=seal,
+            books=self._books,
+            recharge=Recharge(
+                dialect=dialect,
+                seal=seal,
+                module=self._pool,
+                books=self._books,
+                in_flight=self._in_flight,
+                meters=self._meters,
+                reactor=self._reactor,
+                busy_seconds_max=section.answer_deadline_seconds / 2,
+            ),
+            reversal=Reversal(dialect=dialect, seal=seal, books=self._books, in_flight=self._in_flight),
+            metrics=self.metrics.acquirer(section.id),
+            reactor=self._reactor,
+            now=utc_now,
+            monotonic=time.perf_counter,
+        )
+
+    def _port(self, section: AcquirerSection) -> AcquirerPort:
+        return AcquirerPort(
+            section=section,
+            clock=self._reactor,
+            serve=self._exchanges[section.id].serve,
+            metrics=self.metrics.acquirer(section.id),
+        )
+
+    def _reserve(self, orders: Sequence[SaleOrder]) -> list[ReserveResult]:
+        return Reserver(self._engine, self._tariffs, self._policy).reserve(orders)
+
+    def _inquire(self, inquiries: Sequence[Inquiry]) -> list[InquiryAnswer]:
+        return inquire(self._engine, self._tariffs, self._policy, inquiries)
+
+    def _reload_tariffs(self) -> Deferred[None]:
+        """Take up what was published meanwhile; when the database is away the present tariffs stay."""
+        loaded: Deferred[TariffBook] = deferToThreadPool(self._reactor, self._threads, load_tariffs, self._engine)
+        return loaded.addCallbacks(self._take_tariffs, _log_reload_failure)
+
+    def _take_tariffs(self, tariffs: TariffBook) -> None:
+        self._tariffs = tariffs
+
+    def _find_unresolved(self, reserved_before: datetime, limit: int) -> Deferred[Sequence[ReservedSale]]:
+        find = partial(unresolved, self._engine, reserved_before=reserved_before, limit=limit)
+        found: Deferred[Sequence[ReservedSale]] = deferToThreadPool(self._reactor, self._threads, find)
+        return found
+
+
+def run(settings: Settings, *, dsn: str, run_file: Path | None = None) -> None:
+    """Run a switch until SIGTERM or Ctrl-C; returns after its drain.
+
+    Args:
+        settings: the whole configuration.
+        dsn: of the ledger's database.
+        run_file: where the addresses are written once the ports are open: JSON with ``pid``, ``acquirers``, ``metrics``.
+    """
+    from twisted.internet import reactor  # noqa: TID251 - importing it installs it, so only the process may
+
+    assert IReactorCore.providedBy(reactor)
+    sys.setswitchinterval(float(os.environ.get("SWI","0.005")))
+    stream = sys.stdout if settings.log.file is None else settings.log.file.open("a", encoding="utf-8")
+    configure(stream, settings.log.level)
+    switch = Switch(settings, dsn=dsn, reactor=reactor)
+
+    def begin() -> None:
+        addresses = switch.start()
+        if run_file is not None:
+            write_run_file(run_file, addresses)
+
+    reactor.callWhenRunning(begin)
+    reactor.addSystemEventTrigger("before", "shutdown", switch.drain)
+    reactor.run()
+
+
+def write_run_file(path: Path, addresses: Mapping[str, Any]) -> None:
+    """Write who we are and where we listen, at once or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".draft")
+    draft.write_text(json.dumps({"pid": os.getpid(), **addresses}, indent=1) + "\n")
+    draft.replace(path)
+
+
+def _log_reload_failure(failure: Failure) -> None:
+    log.warning(Event.LEDGER_LOST, doing="reload tariffs", failure=failure.getErrorMessage())
+
+
+def _policy(settings: Settings) -> SalePolicy:
+    sale = settings.sale
+    return SalePolicy(
+        minimum_paid_centavos=Centavos(sale.minimum_paid_centavos),
+        maximum_paid_centavos=Centavos(sale.maximum_paid_centavos),
+        cap_basis_points=None if sale.cap_basis_points is None else BasisPoints(sale.cap_basis_points),
+    )

@@ -1,0 +1,178 @@
+"""Counters, gauges and histograms of a switch process, in one object with a registry of its own.
+
+A labelled child costs four times as much to look up as to use, so everything on the path of a message is looked up once and kept:
+`Metrics.acquirer` returns the children of one network.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from switch.connection import CloseReason
+from vending.response_code import ResponseCode
+
+STAGES: Final = ("decode", "verify_mac", "reserve", "mint", "sign", "post", "whole")
+"""The steps of one sale, as the latency histogram names them; ``whole`` is from the last octet of the request to the answer."""
+
+_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0)
+"""From half a millisecond (a MAC) to the longest answer deadline; each further bucket costs every scrape."""
+
+_BATCH = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048)
+
+MTIS: Final = frozenset({"0100", "0200", "0201", "0220", "0221", "0400", "0401", "0420", "0421", "0800", "0801"})
+"""Message types that get a label of their own; the peer chooses the digits, and labels must not be his to invent."""
+
+MTI_OTHER: Final = "other"
+
+
+class AcquirerMetrics:
+    """The children of one network, looked up when first used and kept."""
+
+    def __init__(self, parent: "Metrics", acquirer_id: str) -> None:
+        self._parent = parent
+        self._id = acquirer_id
+        self._requests: dict[tuple[str, ResponseCode], Counter] = {}
+        self._refusals: dict[str, Counter] = {}
+        self._closed: dict[CloseReason, Counter] = {}
+        self._seconds: dict[str, Histogram] = {
+            stage: parent.stage_seconds.labels(acquirer_id, stage) for stage in STAGES
+        }
+        self.connections = parent.connections.labels(acquirer_id)
+        self.connections_opened = parent.connections_opened.labels(acquirer_id)
+        self.connections_refused = parent.connections_refused.labels(acquirer_id)
+        self.in_flight = parent.in_flight.labels(acquirer_id)
+        self.keep_alives_answered = parent.keep_alives.labels(acquirer_id, "answered")
+        self.keep_alives_ignored = parent.keep_alives.labels(acquirer_id, "ignored")
+        self.frames_dropped = parent.frames_dropped.labels(acquirer_id)
+        self.answers_undeliverable = parent.answers_undeliverable.labels(acquirer_id)
+        self.serve_failures = parent.serve_failures.labels(acquirer_id)
+        self.replays_answered = parent.replays_answered.labels(acquirer_id)
+        self.unknown_outcomes = parent.unknown_outcomes.labels(acquirer_id)
+        self.last_request = parent.last_request_timestamp.labels(acquirer_id)
+        self.last_approval = parent.last_approval_timestamp.labels(acquirer_id)
+
+    def request(self, mti: str, code: ResponseCode) -> None:
+        """Count one answered request by what it was and what it got."""
+        child = self._requests.get((mti, code))
+        if child is None:
+            label = mti if mti in MTIS else MTI_OTHER
+            child = self._parent.requests.labels(self._id, label, code.value)
+            if label is not MTI_OTHER:
+                self._requests[mti, code] = child
+        child.inc()
+
+    def refuse_frame(self, reason: str) -> None:
+        """Count a frame that could not be read: *reason* is one of ours (tpdu, mti, bitmap, field_<n>), never the peer's text."""
+        child = self._refusals.get(reason)
+        if child is None:
+            child = self._refusals[reason] = self._parent.frames_refused.labels(self._id, reason)
+        child.inc()
+
+    def closed(self, reason: CloseReason) -> None:
+        """Count a connection that ended."""
+        child = self._closed.get(reason)
+        if child is None:
+            child = self._closed[reason] = self._parent.connections_closed.labels(self._id, reason.value)
+        child.inc()
+
+    def took(self, stage: str, seconds: float) -> None:
+        """Record how long one of `STAGES` took."""
+        self._seconds[stage].observe(seconds)
+
+
+class Metrics:
+    """All metrics of one process.
+
+    Attributes named like a metric are the metric itself; those with labels that the path of a message uses are reached through
+    `acquirer`.
+    """
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry or CollectorRegistry(auto_describe=True)
+        self._acquirers: dict[str, AcquirerMetrics] = {}
+        self._add_requests()
+        self._add_connections()
+        self._add_sales()
+
+    def _counter(self, name: str, text: str, labels: Iterable[str] = ()) -> Counter:
+        return Counter(f"eudora_{name}", text, tuple(labels), registry=self.registry)
+
+    def _gauge(self, name: str, text: str, labels: Iterable[str] = ()) -> Gauge:
+        return Gauge(f"eudora_{name}", text, tuple(labels), registry=self.registry)
+
+    def _histogram(self, name: str, text: str, labels: Iterable[str], buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(f"eudora_{name}", text, tuple(labels), registry=self.registry, buckets=buckets)
+
+    def _add_requests(self) -> None:
+        acquirer = ("acquirer",)
+        self.requests = self._counter(
+            "requests", "Requests answered, by message type and response code.", ("acquirer", "mti", "code")
+        )
+        self.frames_refused = self._counter(
+            "frames_refused",
+            "Frames that could not be read as a message, by the first thing wrong.",
+            ("acquirer", "reason"),
+        )
+        self.stage_seconds = self._histogram(
+            "stage_seconds", "Time per stage of one sale.", ("acquirer", "stage"), _SECONDS
+        )
+        self.in_flight = self._gauge("in_flight", "Requests in work.", acquirer)
+        self.replays_answered = self._counter(
+            "replays_answered", "Repeats answered with the stored first answer.", acquirer
+        )
+        self.serve_failures = self._counter(
+            "serve_failures", "Requests that ended in a fault of ours, without an answer.", acquirer
+        )
+        self.last_request_timestamp = self._gauge(
+            "last_request_timestamp_seconds", "When the last request came, Unix time.", acquirer
+        )
+        self.last_approval_timestamp = self._gauge(
+            "last_approval_timestamp_seconds", "When the last request was approved, Unix time.", acquirer
+        )
+
+    def _add_connections(self) -> None:
+        acquirer = ("acquirer",)
+        self.connections = self._gauge("connections", "Connections that are open.", acquirer)
+        self.connections_opened = self._counter("connections_opened", "Connections that were accepted.", acquirer)
+        self.connections_refused = self._counter(
+            "connections_refused", "Connections closed at once because the port's limit was reached.", acquirer
+        )
+        self.connections_closed = self._counter(
+            "connections_closed", "Connections that ended, by reason.", ("acquirer", "reason")
+        )
+        self.keep_alives = self._counter(
+            "keep_alives", "Frames of length zero, by what was done.", ("acquirer", "outcome")
+        )
+        self.frames_dropped = self._counter(
+            "frames_dropped", "Whole frames never served because their connection ended first.", acquirer
+        )
+        self.answers_undeliverable = self._counter(
+            "answers_undeliverable", "Answers ready for a connection that was gone.", acquirer
+        )
+
+    def _add_sales(self) -> None:
+        self.unknown_outcomes = self._counter(
+            "unknown_outcomes", "Sales whose outcome was not known at their deadline.", ("acquirer",)
+        )
+        self.batch_sales = self._histogram("batch_sales", "Items done by one set-based step.", ("step",), _BATCH)
+        self.batch_queue = self._gauge("batch_queue", "Items waiting for a step.", ("step",))
+        self.resolved = self._counter("resolved", "Sales finished by the resolver, by outcome.", ("outcome",))
+        self.unresolved = self._gauge("unresolved", "Sales without a known outcome at the resolver's last look.")
+        self.unresolved_oldest_seconds = self._gauge(
+            "unresolved_oldest_seconds", "Age of the oldest sale without a known outcome at the resolver's last look."
+        )
+        self.module_link_up = self._gauge(
+            "module_link_up", "Whether a security module answers on this address: 1 or 0.", ("endpoint",)
+        )
+        self.module_requests = self._counter(
+            "module_requests", "Requests to the security modules, by command and outcome.", ("command", "outcome")
+        )
+        self.log_lines_lost = self._counter("log_lines_lost", "Log lines that could not be written.")
+
+    def acquirer(self, acquirer_id: str) -> AcquirerMetrics:
+        """Return the children of one network; ids come from the configuration, so there are few."""
+        found = self._acquirers.get(acquirer_id)
+        if found is None:
+            found = self._acquirers[acquirer_id] = AcquirerMetrics(self, acquirer_id)
+        return found

@@ -1,0 +1,191 @@
+"""The recharge, and the payment without a token: reserve, mint, sign, post, answer. The answer leaves only after its commit."""
+
+from collections.abc import Sequence
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+
+from acquirers.calls import SaleCall
+from acquirers.dialect import Dialect
+from messages.iso_message import IsoMessage
+from switch.answered import Answered
+from switch.in_flight import InFlight
+from switch.meter_queue import MeterQueue, MeterQueueFull
+from switch.seal import Seal
+from switch.stages import Stages
+from switch.steps import Books
+from vending.order import (
+    AnswerRecord,
+    Busy,
+    Conflict,
+    Declined,
+    Repeated,
+    Reserved,
+    ReservedSale,
+    ReserveResult,
+    SaleOrder,
+    SalePost,
+    SaleVoid,
+    Unresolved,
+)
+from vending.ports import MintRequest, ModuleOutcomeUnknown, ModuleRefused, ModuleUnavailable, SecurityModule
+from vending.response_code import Refusal, ResponseCode
+from vending.secret import Secret
+
+BUSY_RETRY_SECONDS = 0.05
+"""Pause before the ledger is asked again for a meter that another process holds; a sale there takes about that long."""
+
+
+class Recharge:
+    """The use case of one network.
+
+    Args:
+        busy_seconds_max: how long a sale waits for a meter that another process holds.
+    """
+
+    def __init__(
+        self,
+        *,
+        dialect: Dialect,
+        seal: Seal,
+        module: SecurityModule,
+        books: Books,
+        in_flight: InFlight,
+        meters: MeterQueue,
+        reactor: IReactorTime,
+        busy_seconds_max: float,
+    ) -> None:
+        self._dialect = dialect
+        self._seal = seal
+        self._module = module
+        self._books = books
+        self._in_flight = in_flight
+        self._meters = meters
+        self._reactor = reactor
+        self._busy_seconds_max = busy_seconds_max
+
+    async def sell(self, call: SaleCall, stages: Stages) -> Answered:
+        """Sell, or find out what became of the same request before. Its MAC has been verified.
+
+        Raises:
+            Refusal: nothing is stored for this request; `IN_PROGRESS` is not final.
+        """
+        order = call.order
+        if order.paid_centavos == 0:
+            raise Refusal(ResponseCode.AMOUNT_INVALID, "zero")
+        first = self._in_flight.begin(order.key, order.digest)
+        if first is not None:
+            return await first
+        answered: Answered | None = None
+        try:
+            answered = await self._sell_on_meter(call, stages)
+            return answered
+        finally:
+            self._in_flight.end(order.key, answered)
+
+    async def _sell_on_meter(self, call: SaleCall, stages: Stages) -> Answered:
+        order = call.order
+        try:
+            turn = self._meters.enter(order.meter_number)
+        except MeterQueueFull:
+            raise Refusal(ResponseCode.METER_BUSY, "too many wait for this meter") from None
+        if turn is not None:
+            await turn
+        try:
+            return await self._answer_for(call, await self._reserve(order, stages), stages)
+        finally:
+            self._meters.leave(order.meter_number)
+
+    async def _reserve(self, order: SaleOrder, stages: Stages) -> ReserveResult:
+        stages.start()
+        give_up_at = self._reactor.seconds() + self._busy_seconds_max
+        result = await self._books.reserve(order)
+        while isinstance(result, Busy):
+            if self._reactor.seconds() >= give_up_at:
+                raise Refusal(ResponseCode.METER_BUSY, "held by another sale")
+            await deferLater(self._reactor, BUSY_RETRY_SECONDS)
+            result = await self._books.reserve(order)
+        stages.end("reserve")
+        return result
+
+    async def _answer_for(self, call: SaleCall, result: ReserveResult, stages: Stages) -> Answered:
+        match result:
+            case Reserved(sale=sale):
+                return await self.complete(call.message, sale, stages)
+            case Repeated(answer=answer, code=code):
+                return Answered(code=code, body=answer, is_repeat=True)
+            case Declined(code=code):
+                return await self._decline(call, code)
+            case Unresolved(sale_id=sale_id):
+                raise Refusal(ResponseCode.IN_PROGRESS, f"sale {sale_id} has no known outcome yet")
+            case Conflict():
+                raise Refusal(ResponseCode.DUPLICATE_CONFLICT)
+            case Busy():
+                raise AssertionError("handled before")
+
+    async def complete(self, message: IsoMessage, sale: ReservedSale, stages: Stages) -> Answered:
+        """Take a reserved sale to its durable answer; the resolver does the same for a sale found after a crash.
+
+        Raises:
+            Refusal: `IN_PROGRESS`; the sale stays reserved and will be asked again by its id.
+        """
+        try:
+            tokens = await self._mint(sale, stages)
+            stages.start()
+            answer = await self._seal.sign(self._dialect.approve_sale(message, sale, tokens), sale.key.terminal_id)
+            stages.end("sign")
+        except _Refused as refused:
+            return await self._void(message, sale, refused)
+        except (ModuleUnavailable, ModuleOutcomeUnknown, ModuleRefused) as error:
+            raise Refusal(ResponseCode.IN_PROGRESS, f"security module: {error!r}") from error
+        posted = await self._books.post(SalePost(sale=sale, tokens=tokens, answer=answer))
+        stages.end("post")
+        return Answered(code=posted.code, body=posted.answer, sale=sale)
+
+    async def _mint(self, sale: ReservedSale, stages: Stages) -> Sequence[Secret[str]]:
+        if not sale.token_orders:
+            return ()
+        stages.start()
+        meter = sale.meter
+        request = MintRequest(
+            request_id=sale.sale_id,
+            register_id=meter.register_id,
+            pan=meter.pan,
+            tariff_index=meter.tariff_index,
+            encryption_algorithm=meter.encryption_algorithm,
+            subclass=meter.service.value,
+            tokens=tuple((order.tid, order.units_tenths) for order in sale.token_orders),
+        )
+        try:
+            tokens = await self._module.mint(request)
+        except ModuleRefused as refused:
+            raise _Refused(refused) from refused
+        stages.end("mint")
+        assert len(tokens) == len(sale.token_orders)
+        return tokens
+
+    async def _void(self, message: IsoMessage, sale: ReservedSale, refused: Exception) -> Answered:
+        """Give everything back: the module has said that no token exists and none will under this id."""
+        answer = self._dialect.decline(message, ResponseCode.MODULE_REFUSED)
+        assert answer is not None
+        try:
+            body = await self._seal.sign(answer, sale.key.terminal_id)
+        except (ModuleUnavailable, ModuleOutcomeUnknown, ModuleRefused) as error:
+            raise Refusal(ResponseCode.IN_PROGRESS, f"void: {error!r} after {refused!r}") from error
+        posted = await self._books.post(SaleVoid(sale=sale, code=ResponseCode.MODULE_REFUSED, answer=body))
+        return Answered(code=posted.code, body=posted.answer, sale=sale)
+
+    async def _decline(self, call: SaleCall, code: ResponseCode) -> Answered:
+        """Store the refusal's answer, then let it leave: a repeat of a refused request is refused with the same octets."""
+        answer = self._dialect.decline(call.message, code)
+        assert answer is not None
+        try:
+            body = await self._seal.sign(answer, call.terminal_id)
+        except (ModuleUnavailable, ModuleOutcomeUnknown, ModuleRefused) as error:
+            raise Refusal(ResponseCode.IN_PROGRESS, f"decline {code.value}: {error!r}") from error
+        posted = await self._books.post(AnswerRecord(key=call.order.key, code=code, answer=body))
+        return Answered(code=posted.code, body=posted.answer)
+
+
+class _Refused(Exception):
+    """The module refused to mint; a refusal to sign is another matter and voids nothing."""

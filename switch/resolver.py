@@ -1,0 +1,118 @@
+"""Finishes what was reserved and never ended: after a crash, a lost security module, a lost database.
+
+Every sale that is reserved and old enough is asked again by its id. Minting again gives the same digits, posting again is impossible,
+so it does not matter who does it first: this process, another one, or the request itself that was only slow.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from twisted.internet.defer import Deferred, DeferredList, ensureDeferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.python.failure import Failure
+
+from acquirers.calls import SaleCall
+from acquirers.dialect import Unreadable
+from config.switch import SwitchSection
+from ledger.errors import LedgerOutcomeUnknown, LedgerUnavailable
+from switch.exchange import Exchange
+from switch.in_flight import InFlight
+from switch.log import Event, log
+from switch.metrics import Metrics
+from switch.stages import Stages
+from vending.order import ReservedSale
+from vending.response_code import Refusal
+
+
+class Resolver:
+    """Looks for unresolved sales at start and then again and again.
+
+    Args:
+        exchanges: by acquirer id; a sale is answered in the dialect of its network.
+        find: reads the sales reserved before a moment, up to a number; runs elsewhere and fires.
+    """
+
+    def __init__(
+        self,
+        section: SwitchSection,
+        *,
+        exchanges: Mapping[str, Exchange],
+        find: Callable[[datetime, int], Deferred[Sequence[ReservedSale]]],
+        in_flight: InFlight,
+        metrics: Metrics,
+        reactor: IReactorTime,
+        now: Callable[[], datetime],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._section = section
+        self._exchanges = exchanges
+        self._find = find
+        self._in_flight = in_flight
+        self._metrics = metrics
+        self._now = now
+        self._monotonic = monotonic
+        self._loop = LoopingCall(self._look)
+        self._loop.clock = reactor
+
+    def start(self) -> None:
+        """Look now, and then every interval."""
+        self._loop.start(self._section.resolver_interval_seconds, now=True)
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self._loop.running:
+            self._loop.stop()
+
+    def _look(self) -> Deferred[None]:
+        return ensureDeferred(self.resolve()).addErrback(self._failed)
+
+    def _failed(self, failure: Failure) -> None:
+        if failure.check(LedgerUnavailable, LedgerOutcomeUnknown):
+            log.warning(Event.RESOLVER_FAILED, failure=failure.getErrorMessage())
+        else:
+            log.error(Event.RESOLVER_FAILED, failure=failure.getTraceback())
+
+    async def resolve(self) -> None:
+        """Take up the oldest unresolved sales and finish those that can be finished now."""
+        now = self._now()
+        before = now - timedelta(seconds=self._section.resolver_age_seconds)
+        found = await self._find(before, self._section.resolver_sales_max)
+        self._metrics.unresolved.set(len(found))
+        oldest = min((sale.reserved_at for sale in found), default=now)
+        self._metrics.unresolved_oldest_seconds.set((now - oldest).total_seconds())
+        mine = [sale for sale in found if sale.key not in self._in_flight]
+        await DeferredList([ensureDeferred(self._finish(sale)) for sale in mine])
+
+    async def _finish(self, sale: ReservedSale) -> None:
+        outcome = "waiting"
+        try:
+            outcome = await self._complete(sale)
+        except Refusal as refusal:
+            log.info(Event.SALE_OUTCOME_UNKNOWN, sale_id=sale.sale_id, code=refusal.code, detail=refusal.private_detail)
+        except Exception:  # noqa: BLE001 - one sale that cannot be finished must not keep the others
+            outcome = "failed"
+            log.error(Event.RESOLVER_FAILED, sale_id=sale.sale_id, failure=Failure().getTraceback())
+        self._metrics.resolved.labels(outcome).inc()
+
+    async def _complete(self, sale: ReservedSale) -> str:
+        exchange = self._exchanges.get(sale.key.acquirer_id)
+        if exchange is None:
+            log.error(Event.RESOLVER_FAILED, sale_id=sale.sale_id, failure=f"no exchange for {sale.key.acquirer_id}")
+            return "no_exchange"
+        try:
+            call = exchange.dialect.read(sale.request, acquirer_id=sale.key.acquirer_id, now=sale.reserved_at)
+        except Unreadable as unreadable:
+            raise AssertionError("a request that was once served cannot be read any more") from unreadable
+        assert isinstance(call, SaleCall)
+        answered = await exchange.recharge.complete(call.message, sale, Stages(exchange.metrics, self._monotonic))
+        log.info(
+            Event.SALE_RESOLVED,
+            sale_id=sale.sale_id,
+            acquirer_id=sale.key.acquirer_id,
+            terminal_id=sale.key.terminal_id,
+            stan=sale.key.stan,
+            rrn=sale.rrn,
+            code=answered.code,
+        )
+        return answered.code.value

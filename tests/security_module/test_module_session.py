@@ -1,0 +1,333 @@
+"""One conversation in memory: roles, mints, MACs, refusals, and the group commit behind it."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
+
+from messages.security_module import (
+    Command,
+    CountersReply,
+    DecoderKey,
+    DecoderKeyReply,
+    FrameReader,
+    GenerateMac,
+    Identify,
+    IdentifyReply,
+    LinkError,
+    MacKey,
+    MacReply,
+    MacVerified,
+    MintReply,
+    MintRequest,
+    ReadCounters,
+    Refused,
+    Reply,
+    Request,
+    Status,
+    VerifyMac,
+    VerifyToken,
+    VerifyTokenReply,
+    decode_reply,
+    encode_request,
+)
+from security_module import group_commit, session
+from security_module.main import assemble
+from security_module.mint_log import Decision, MintLog
+from security_module.registers import ModuleKeys
+from security_module.roles import Role
+from security_module.server import Links, stop
+from security_module.session import Session
+from sts.codes import BaseDate, EncryptionAlgorithm
+from sts.decode import UnitCredit, decode
+from sts.tables import load_tables
+from sts.tid import tid_at
+from tests.security_module.conftest import NOW
+from vending.money import Tenths
+from vending.secret import Secret
+
+PAN = "600727000000000009"
+TID = tid_at(NOW, BaseDate.Y2014)
+X919 = MacKey(register_id=10, scheme="X9.19", diversifier="T0000001")
+
+
+def a_mint(request_id: int = 1, **changes: Any) -> MintRequest:
+    first = MintRequest(
+        request_id=request_id,
+        register_id=1,
+        pan=PAN,
+        tariff_index=1,
+        encryption_algorithm=11,
+        subclass=0,
+        tokens=((TID, Tenths(16383)), (TID + 1, Tenths(7))),
+    )
+    return replace(first, **changes)
+
+
+@dataclass
+class HeldThread:
+    """A writer thread that runs when the test says so."""
+
+    held: list[tuple[Callable[[], list[Decision]], "Deferred[list[Decision]]"]] = field(default_factory=list)
+
+    def __call__(self, work: Callable[[], list[Decision]]) -> "Deferred[list[Decision]]":
+        self.held.append((work, Deferred()))
+        return self.held[-1][1]
+
+    def run(self) -> None:
+        work, done = self.held.pop(0)
+        try:
+            result = work()
+        except sqlite3.Error:
+            done.errback()
+        else:
+            done.callback(result)
+
+
+class Bench:
+    """A module in memory with its writer thread held."""
+
+    def __init__(self, keys: ModuleKeys, path: Path) -> None:
+        self.log = MintLog(path, keys.vending, lambda: NOW)
+        self.thread = HeldThread()
+        self.links: Links = assemble(keys, self.log, Clock(), self.thread, lambda: NOW)
+        self.told: list[Session] = []
+
+    def session(self, role: Role = Role.SWITCH) -> Session:
+        return Session(self.links.module, role, self.told.append)
+
+    def ask(self, request: Request, role: Role = Role.SWITCH) -> Reply:
+        conversation = self.session(role)
+        conversation.receive(encode_request(5, request))
+        while self.thread.held:
+            self.thread.run()
+        ((correlation_id, reply),) = read(conversation)
+        assert correlation_id == 5
+        return reply
+
+
+def read(conversation: Session) -> list[tuple[int, Reply]]:
+    return [decode_reply(body) for body in FrameReader().receive(conversation.take_output())]
+
+
+@pytest.fixture
+def bench(keys: ModuleKeys, tmp_path: Path) -> Iterator[Bench]:
+    """A fresh module."""
+    made = Bench(keys, tmp_path / "mint.sqlite3")
+    with closing(made.log):
+        yield made
+
+
+@pytest.mark.parametrize(("register_id", "algorithm", "subclass"), [(1, 11, 0), (1, 7, 1), (2, 7, 2), (4, 7, 0)])
+def test_a_minted_token_opens_on_its_meter(bench: Bench, register_id: int, algorithm: int, subclass: int) -> None:
+    """The decoder key that the manufacturer gets reads what the switch was sold, and so does the module itself."""
+    meter: dict[str, Any] = {"register_id": register_id, "encryption_algorithm": algorithm}
+    minted = bench.ask(a_mint(subclass=subclass, **meter))
+    assert isinstance(minted, MintReply)
+    given = bench.ask(DecoderKey(pan=PAN, tariff_index=1, **meter), Role.MANUFACTURER)
+    assert isinstance(given, DecoderKeyReply)
+    for token, (tid, units) in zip(minted.tokens, a_mint().tokens, strict=True):
+        opened = decode(token.reveal(), given.key.reveal(), EncryptionAlgorithm(algorithm), load_tables())
+        assert isinstance(opened, UnitCredit)
+        assert (opened.subclass, opened.tid, opened.units_tenths) == (subclass, tid, units)
+        asked = VerifyToken(pan=PAN, tariff_index=1, token=token, **meter)
+        assert bench.ask(asked) == VerifyTokenReply(token_class=0, subclass=subclass, tid=tid, units_tenths=units)
+        elsewhere = bench.ask(replace(asked, tariff_index=2))
+        assert elsewhere == Refused(command=Command.VERIFY_TOKEN, status=Status.TOKEN_INVALID)
+
+
+def test_the_same_request_gives_the_same_digits(bench: Bench, keys: ModuleKeys, tmp_path: Path) -> None:
+    """Again, in another module with the same keys, and with nothing in memory; another id gives other random nibbles."""
+    first = bench.ask(a_mint())
+    assert bench.ask(a_mint()) == first
+    other = Bench(keys, tmp_path / "other.sqlite3")
+    with closing(other.log):
+        assert other.ask(a_mint()) == first
+        assert len({repr(reveal(other.ask(a_mint(each)))) for each in range(1, 9)}) > 1
+
+
+def reveal(reply: Reply) -> list[str]:
+    assert isinstance(reply, MintReply)
+    return [token.reveal() for token in reply.tokens]
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        ({"register_id": 99}, Status.UNKNOWN_REGISTER),
+        ({"register_id": 10}, Status.UNKNOWN_REGISTER),
+        ({"pan": "600727000000000008"}, Status.PAN_INVALID),
+        ({"encryption_algorithm": 9}, Status.REGISTER_CONTRADICTION),
+        ({"register_id": 2}, Status.REGISTER_CONTRADICTION),
+        ({"register_id": 4}, Status.REGISTER_CONTRADICTION),
+        ({"subclass": 3}, Status.REGISTER_CONTRADICTION),
+        ({"tokens": ((5, Tenths(1)),)}, Status.TID_OUTSIDE_WINDOW),
+        ({"tokens": ((TID, Tenths(16384)),)}, Status.LIMIT_EXCEEDED),
+    ],
+)
+def test_a_refused_mint_is_answered_with_its_reason(bench: Bench, changes: dict[str, Any], status: Status) -> None:
+    """No token leaves and nothing is counted."""
+    assert bench.ask(a_mint(**changes)) == Refused(command=Command.MINT, status=status)
+    assert status.is_refusal
+    assert all(count.requests == 0 for count in bench.log.counts())
+
+
+REQUESTS: dict[Command, Request] = {
+    Command.MINT: a_mint(),
+    Command.VERIFY_TOKEN: VerifyToken(
+        register_id=1, pan=PAN, tariff_index=1, encryption_algorithm=7, token=Secret("0" * 20)
+    ),
+    Command.GENERATE_MAC: GenerateMac(key=X919, data=b"data"),
+    Command.VERIFY_MAC: VerifyMac(key=X919, mac=bytes(8), data=b"data"),
+    Command.COUNTERS: ReadCounters(),
+    Command.IDENTIFY: Identify(),
+    Command.DECODER_KEY: DecoderKey(register_id=1, pan=PAN, tariff_index=1, encryption_algorithm=7),
+}
+ALLOWED = {
+    Role.SWITCH: "MT VT MG MV ID",
+    Role.MANUFACTURER: "DK ID",
+    Role.AUDITOR: "CT ID",
+    Role.OPERATOR: "CT ID",
+}
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_a_role_may_ask_what_is_its_own(bench: Bench, role: Role) -> None:
+    """Everything else is answered with `permission`, and does nothing."""
+    for command, request in REQUESTS.items():
+        reply = bench.ask(request, role)
+        is_refused = reply == Refused(command=command, status=Status.PERMISSION)
+        assert is_refused is (command.value not in ALLOWED[role].split())
+
+
+def test_macs(bench: Bench) -> None:
+    """What was generated verifies; another terminal's, another message's and a changed one are a mismatch, not a fault."""
+    made = bench.ask(GenerateMac(key=X919, data=b"data"))
+    assert isinstance(made, MacReply)
+    assert bench.ask(VerifyMac(key=X919, mac=made.mac, data=b"data")) == MacVerified()
+    wrong = Refused(command=Command.VERIFY_MAC, status=Status.MAC_MISMATCH)
+    changed = bytes([made.mac[0] ^ 1]) + made.mac[1:]
+    other = replace(X919, diversifier="T0000002")
+    for key, mac, data in ((X919, changed, b"data"), (X919, made.mac, b"date"), (other, made.mac, b"data")):
+        assert bench.ask(VerifyMac(key=key, mac=mac, data=data)) == wrong
+    unknown = bench.ask(GenerateMac(key=replace(X919, register_id=1), data=b""))
+    assert unknown == Refused(command=Command.GENERATE_MAC, status=Status.UNKNOWN_REGISTER)
+
+
+def test_macs_do_not_wait_for_the_disk(bench: Bench) -> None:
+    """A MAC asked for behind a mint is answered while the mint is being written, and the mint only afterwards."""
+    conversation = bench.session()
+    conversation.receive(encode_request(1, a_mint()) + encode_request(2, GenerateMac(key=X919, data=b"data")))
+    assert [correlation_id for correlation_id, _ in read(conversation)] == [2]
+    bench.thread.run()
+    assert [correlation_id for correlation_id, _ in read(conversation)] == [1]
+    assert bench.told == [conversation]
+
+
+def test_what_arrives_during_a_commit_goes_into_the_next_together(bench: Bench) -> None:
+    """One transaction is under way at a time; the others gather behind it, of all links."""
+    links = [bench.session() for _ in range(3)]
+    for index, conversation in enumerate(links * 2):
+        conversation.receive(encode_request(index, a_mint(index)))
+    assert len(bench.thread.held) == 1
+    bench.thread.run()
+    assert len(bench.thread.held) == 1
+    bench.thread.run()
+    assert not bench.thread.held
+    assert [len(read(conversation)) for conversation in links] == [2, 2, 2]
+
+
+def test_a_disk_error_is_an_unknown_outcome(bench: Bench) -> None:
+    """The client is told to ask again, and may."""
+    bench.log.close()
+    reply = bench.ask(a_mint())
+    assert reply == Refused(command=Command.MINT, status=Status.INTERNAL_ERROR)
+    assert not Status.INTERNAL_ERROR.is_refusal
+
+
+@pytest.mark.parametrize("limit", ["link", "queue"])
+def test_too_many_mints_are_told_to_come_back(bench: Bench, monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
+    """Beyond the limit of a link or of the queue nothing is taken on; what was taken on is answered."""
+    if limit == "link":
+        monkeypatch.setattr(session, "MINTS_PER_LINK_MAX", 2)
+    else:
+        monkeypatch.setattr(group_commit, "WAITING_MAX", 2)
+    conversation = bench.session()
+    conversation.receive(b"".join(encode_request(each, a_mint(each)) for each in (1, 2, 3)))
+    assert read(conversation) == [(3, Refused(command=Command.MINT, status=Status.OVERLOADED))]
+    bench.thread.run()
+    assert [correlation_id for correlation_id, _ in read(conversation)] == [1, 2]
+    assert isinstance(bench.ask(a_mint(3)), MintReply)
+
+
+def test_a_register_that_vanished_is_no_verdict(keys: ModuleKeys, tmp_path: Path) -> None:
+    """What was minted under a key that is gone cannot be given again, and must not be taken for never minted."""
+    before = Bench(keys, tmp_path / "mint.sqlite3")
+    with closing(before.log):
+        before.ask(a_mint())
+    after = Bench(replace(keys, vending={2: keys.vending[2]}), tmp_path / "mint.sqlite3")
+    with closing(after.log):
+        assert after.ask(a_mint()) == Refused(command=Command.MINT, status=Status.INTERNAL_ERROR)
+
+
+def test_decoder_keys_of_production_registers_stay(keys: ModuleKeys, tmp_path: Path) -> None:
+    """Only a register marked as test gives a key away."""
+    guarded = replace(keys, vending={1: replace(keys.vending[1], is_test=False)})
+    bench = Bench(guarded, tmp_path / "mint.sqlite3")
+    with closing(bench.log):
+        reply = bench.ask(REQUESTS[Command.DECODER_KEY], Role.MANUFACTURER)
+        assert reply == Refused(command=Command.DECODER_KEY, status=Status.REGISTER_CONTRADICTION)
+
+
+def test_identify_and_counters(bench: Bench, keys: ModuleKeys) -> None:
+    """Who it is, what time it has, which keys it holds, what it minted."""
+    bench.ask(a_mint())
+    assert bench.ask(Identify(), Role.AUDITOR) == IdentifyReply(
+        module_id=keys.module_id,
+        role="auditor",
+        clock_unix_milliseconds=1_772_366_400_000,
+        check_values=keys.check_values(),
+    )
+    counters = bench.ask(ReadCounters(), Role.AUDITOR)
+    assert isinstance(counters, CountersReply)
+    assert [(each.register_id, each.requests, each.tokens, each.units_tenths) for each in counters.counts] == [
+        (1, 1, 2, 16390),
+        (2, 0, 0, 0),
+        (3, 0, 0, 0),
+        (4, 0, 0, 0),
+    ]
+
+
+def test_bad_fields_are_answered_and_bad_frames_end_the_link(bench: Bench) -> None:
+    """A malformed request costs nothing but itself; what is no frame ends the link, after the answers before it."""
+    conversation = bench.session()
+    malformed = bytearray(encode_request(8, REQUESTS[Command.DECODER_KEY]))
+    malformed[20] = ord("x")
+    unknown = bytearray(encode_request(9, Identify()))
+    unknown[13:15] = b"QQ"
+    with pytest.raises(LinkError):
+        conversation.receive(bytes(malformed + unknown) + b"\xff\xff\xff\xff")
+    assert read(conversation) == [
+        (8, Refused(command=Command.DECODER_KEY, status=Status.FORMAT_ERROR)),
+        (9, Refused(command=Command.UNKNOWN, status=Status.UNKNOWN_COMMAND)),
+    ]
+
+
+def test_stopping_finishes_what_was_taken_on(bench: Bench) -> None:
+    """At shutdown new mints are sent elsewhere, those under way are answered, and only then is the module gone."""
+    conversation = bench.session()
+    conversation.receive(encode_request(1, a_mint(1)))
+    stopped: list[None] = []
+    stop(bench.links, lambda: succeed(None)).addCallback(stopped.append)
+    conversation.receive(encode_request(2, a_mint(2)))
+    assert read(conversation) == [(2, Refused(command=Command.MINT, status=Status.STOPPING))]
+    assert not stopped
+    bench.thread.run()
+    assert stopped == [None]
+    assert [correlation_id for correlation_id, _ in read(conversation)] == [1]

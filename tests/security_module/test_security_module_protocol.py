@@ -1,0 +1,251 @@
+"""The protocol: round trips, any cut of the stream, garbage."""
+
+import contextlib
+import itertools
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from messages.security_module import (
+    FRAME_OCTETS_MAX,
+    CheckValue,
+    Command,
+    CountersReply,
+    DecoderKey,
+    DecoderKeyReply,
+    FieldError,
+    FrameReader,
+    GenerateMac,
+    Identify,
+    IdentifyReply,
+    LinkError,
+    LocalFieldError,
+    MacKey,
+    MacReply,
+    MacVerified,
+    MintReply,
+    MintRequest,
+    ReadCounters,
+    Refused,
+    RegisterCount,
+    Reply,
+    Request,
+    Status,
+    VerifyMac,
+    VerifyToken,
+    VerifyTokenReply,
+    decode_reply,
+    decode_request,
+    encode_reply,
+    encode_request,
+)
+from vending.money import Tenths
+from vending.secret import Secret
+
+U64 = st.integers(0, 2**64 - 1)
+U16 = st.integers(0, 2**16 - 1)
+DIGITS_18 = st.text("0123456789", min_size=18, max_size=18)
+DIGITS_20 = st.text("0123456789", min_size=20, max_size=20)
+TARIFF_INDEX = st.integers(0, 99)
+OCTET = st.integers(0, 255)
+MAC_KEY = st.builds(
+    MacKey,
+    register_id=U16,
+    scheme=st.sampled_from(["X9.19", "AES-CMAC"]),
+    diversifier=st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=16),
+)
+TOKENS = st.lists(st.tuples(st.integers(0, 0xFFFFFF), st.integers(1, 18_201_624).map(Tenths)), min_size=1, max_size=16)
+METER = {"register_id": U16, "pan": DIGITS_18, "tariff_index": TARIFF_INDEX, "encryption_algorithm": OCTET}
+REQUESTS = st.one_of(
+    st.builds(MintRequest, request_id=U64, subclass=st.integers(0, 3), tokens=TOKENS.map(tuple), **METER),
+    st.builds(VerifyToken, token=DIGITS_20.map(Secret), **METER),
+    st.builds(GenerateMac, key=MAC_KEY, data=st.binary(max_size=300)),
+    st.builds(VerifyMac, key=MAC_KEY, mac=st.binary(min_size=8, max_size=8), data=st.binary(max_size=300)),
+    st.just(ReadCounters()),
+    st.just(Identify()),
+    st.builds(DecoderKey, **METER),
+)
+COUNTS = st.builds(RegisterCount, register_id=U16, requests=U64, tokens=U64, units_tenths=U64)
+REPLIES = st.one_of(
+    st.builds(MintReply, tokens=st.lists(DIGITS_20.map(Secret), min_size=1, max_size=16).map(tuple)),
+    st.builds(
+        VerifyTokenReply,
+        token_class=OCTET,
+        subclass=OCTET,
+        tid=st.integers(0, 0xFFFFFF),
+        units_tenths=st.integers(0, 2**32 - 1).map(Tenths),
+    ),
+    st.builds(MacReply, mac=st.binary(min_size=8, max_size=8)),
+    st.just(MacVerified()),
+    st.builds(CountersReply, counts=st.lists(COUNTS, max_size=5).map(tuple)),
+    st.builds(
+        IdentifyReply,
+        module_id=st.text(max_size=60),
+        role=st.text(max_size=60),
+        clock_unix_milliseconds=U64,
+        check_values=st.lists(
+            st.builds(CheckValue, register_id=U16, kcv=st.binary(min_size=3, max_size=3).map(bytes.hex)), max_size=5
+        ).map(tuple),
+    ),
+    st.builds(
+        DecoderKeyReply,
+        key=st.one_of(st.binary(min_size=8, max_size=8), st.binary(min_size=16, max_size=16)).map(Secret),
+    ),
+    st.builds(
+        Refused,
+        command=st.sampled_from(Command),
+        status=st.sampled_from([each for each in Status if each is not Status.OK]),
+    ),
+)
+MINT = MintRequest(
+    request_id=0x0102030405060708,
+    register_id=1,
+    pan="600727000000000009",
+    tariff_index=1,
+    encryption_algorithm=7,
+    subclass=0,
+    tokens=((85740, Tenths(1)),),
+)
+
+
+def bodies(stream: bytes) -> list[bytes]:
+    return list(FrameReader().receive(stream))
+
+
+@given(st.lists(st.tuples(U64, REQUESTS), max_size=6), st.lists(st.integers(0, 4000), max_size=8))
+def test_requests_survive_any_cut(requests: list[tuple[int, Request]], cuts: list[int]) -> None:
+    """However the network cuts the stream, the module reads exactly the requests that were written."""
+    stream = b"".join(encode_request(correlation_id, request) for correlation_id, request in requests)
+    edges = sorted({0, len(stream), *(cut for cut in cuts if cut < len(stream))})
+    reader = FrameReader()
+    read = [
+        decode_request(body) for start, end in itertools.pairwise(edges) for body in reader.receive(stream[start:end])
+    ]
+    assert read == requests
+
+
+@given(U64, REPLIES)
+def test_replies_come_back(correlation_id: int, reply: Reply) -> None:
+    """Every reply reads back as it was, whole or octet by octet."""
+    frame = encode_reply(correlation_id, reply)
+    reader = FrameReader()
+    read = [decode_reply(body) for index in range(len(frame)) for body in reader.receive(frame[index : index + 1])]
+    assert read == [(correlation_id, reply)]
+
+
+@given(st.binary(max_size=200))
+@example(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+@example(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+def test_garbage_is_an_error_of_the_link_or_of_a_field(garbage: bytes) -> None:
+    """Whatever comes, the two named errors are all that can happen."""
+    reader = FrameReader()
+    try:
+        for body in reader.receive(garbage):
+            decode_request(body)
+    except (LinkError, FieldError):
+        pass
+
+
+@given(REQUESTS, st.data())
+def test_a_changed_octet_never_breaks_the_decoder(request: Request, data: st.DataObject) -> None:
+    """A damaged body is a request, a field error or a link error, never another exception; the same for replies."""
+    body = bytearray(encode_request(7, request)[4:])
+    position = data.draw(st.integers(0, len(body) - 1))
+    body[position] = data.draw(OCTET)
+    for decoder in (decode_request, decode_reply):
+        with contextlib.suppress(LinkError, FieldError):
+            decoder(bytes(body[: data.draw(st.integers(0, len(body)))]))
+
+
+@pytest.mark.parametrize("length", [0, 10, FRAME_OCTETS_MAX + 1, 0xFFFFFFFF])
+def test_a_length_that_cannot_be_is_refused_at_once(length: int) -> None:
+    """The frame before it is still read; the impossible length then ends the link without waiting for its octets."""
+    reader = FrameReader()
+    read = reader.receive(encode_request(1, Identify()) + length.to_bytes(4, "big"))
+    assert decode_request(next(read)) == (1, Identify())
+    with pytest.raises(LinkError):
+        next(read)
+
+
+def test_the_documented_frame() -> None:
+    """The mint request of the wire document is what the encoder writes: it cannot change by accident."""
+    assert encode_request(0x2A, MINT).hex() == (
+        "0000003301000000000000002a4d54010203040506070800013630303732373030303030303030303030390107000100014eec00000001"
+    )
+
+
+@pytest.mark.parametrize(
+    ("offset", "octets", "detail"),
+    [
+        (11 + 10, b"A", "PAN"),
+        (11 + 28, b"\x64", "tariff index"),
+        (11 + 30, b"\x04", "sub-class"),
+        (11 + 31, b"\x00", "token count"),
+        (11 + 31, b"\x02", "length"),
+        (11 + 31, b"\x11", "token count"),
+        (11 + 32, b"\x01", "TID"),
+        (11 + 36, b"\x02", "units"),
+        (11 + 36, b"\x00\x00\x00\x00", "units"),
+    ],
+)
+def test_a_mint_request_out_of_range_names_its_field(offset: int, octets: bytes, detail: str) -> None:
+    """Each field has its limits and the error says which one it was."""
+    body = bytearray(encode_request(9, MINT)[4:])
+    body[offset : offset + len(octets)] = octets
+    with pytest.raises(FieldError) as caught:
+        decode_request(bytes(body))
+    assert (caught.value.correlation_id, caught.value.command, caught.value.status) == (
+        9,
+        Command.MINT,
+        Status.FORMAT_ERROR,
+    )
+    assert detail in caught.value.detail
+
+
+def test_unknown_command_and_version() -> None:
+    """A command of tomorrow is answered; another version of the protocol is not understood at all."""
+    body = bytearray(encode_request(3, Identify())[4:])
+    body[9:11] = b"ZZ"
+    with pytest.raises(FieldError) as caught:
+        decode_request(bytes(body))
+    assert (caught.value.command, caught.value.status) == (Command.UNKNOWN, Status.UNKNOWN_COMMAND)
+    body[0] = 2
+    with pytest.raises(LinkError, match="version 2"):
+        decode_request(bytes(body))
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        GenerateMac(key=MacKey(register_id=1, scheme="HMAC", diversifier=""), data=b""),
+        GenerateMac(key=MacKey(register_id=1, scheme="X9.19", diversifier="T" * 17), data=b""),
+        GenerateMac(key=MacKey(register_id=1, scheme="X9.19", diversifier="Ñ"), data=b""),
+        GenerateMac(key=MacKey(register_id=1, scheme="X9.19", diversifier=""), data=bytes(FRAME_OCTETS_MAX)),
+        VerifyMac(key=MacKey(register_id=1, scheme="X9.19", diversifier=""), mac=b"short", data=b""),
+        DecoderKey(register_id=1, pan="123", tariff_index=1, encryption_algorithm=7),
+        DecoderKey(register_id=70_000, pan="6" * 18, tariff_index=1, encryption_algorithm=7),
+    ],
+)
+def test_what_the_protocol_cannot_say_is_not_sent(request_: Request) -> None:
+    """Our own faults are found before anything leaves."""
+    with pytest.raises(LocalFieldError):
+        encode_request(1, request_)
+
+
+def test_codes_are_unique_and_refusals_are_marked() -> None:
+    """Two digits mean one thing; only statuses that are a verdict on the request id let a sale be given up."""
+    codes = [status.code for status in Status]
+    assert len(set(codes)) == len(codes)
+    assert all(len(code) == 2 and code.isdigit() for code in codes)
+    undecided = {Status.OK, Status.MAC_MISMATCH, Status.TOKEN_INVALID, Status.OVERLOADED, Status.STOPPING}
+    undecided |= {Status.PERMISSION, Status.INTERNAL_ERROR}
+    assert {status for status in Status if not status.is_refusal} == undecided
+
+
+def test_no_repr_shows_a_secret() -> None:
+    """Tokens and keys do not reach a log through a repr."""
+    token, key = Secret("12345678901234567890"), Secret(b"\xaa" * 16)
+    text = f"{MintReply(tokens=(token,))!r} {DecoderKeyReply(key=key)!r}"
+    assert "1234" not in text
+    assert "xaa" not in text
