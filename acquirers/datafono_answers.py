@@ -1,10 +1,10 @@
 """What a datáfono is told: from an outcome to a message of dialect ``datafono``. Source: docs/wire/datafono.md."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from acquirers.response_codes import ISO_1987
 from messages.iso_message import IsoMessage
-from messages.subfields import DATA_ELEMENT_OCTETS_MAX, SubElement, build_sub_elements, is_printable_latin_1
+from messages.subfields import DATA_ELEMENT_OCTETS_MAX, SUB_ELEMENT_HEAD_OCTETS, is_printable_latin_1, write_sub_elements
 from vending.order import InquiryAnswer, MeterAccount, ReservedSale
 from vending.quote import Quote, Taken
 from vending.response_code import ResponseCode
@@ -20,13 +20,13 @@ REJECTION_MTI = "0620"
 REJECTION_CLASSES = frozenset({"0620", "0630"})
 """A rejection is never rejected: two switches would do it for ever."""
 
+Line = tuple[str, str]
+"""One sub-element: tag and value."""
+
 SERVICE_DIGIT = {Service.ENERGY: "1", Service.WATER: "2", Service.GAS: "3"}
 
 APPROVAL_MODULUS = 1_000_000
 """Data element 38 shows the last six digits of the receipt number."""
-
-_MORE_OCTETS_MAX = 64
-"""Room kept for the line that sums up what did not fit."""
 
 
 def answer(message: IsoMessage | None, code: ResponseCode, more: dict[int, str] | None = None) -> IsoMessage | None:
@@ -47,8 +47,8 @@ def sale_fields(message: IsoMessage, sale: ReservedSale, tokens: Sequence[Secret
     """Data elements 37, 38, 48, 62 and 63 of a sale that stands."""
     fields = {
         38: f"{sale.sale_id % APPROVAL_MODULUS:06d}",
-        48: build_sub_elements(_account(sale.meter)),
-        63: _sale_lines(f"{sale.sale_id}", sale.quote),
+        48: write_sub_elements(_account(sale.meter)),
+        63: _sale_lines(str(sale.sale_id), sale.quote),
     }
     if 37 not in message:
         fields[37] = sale.rrn.ljust(12)[:12]
@@ -63,27 +63,27 @@ def inquiry_fields(inquired: InquiryAnswer) -> dict[int, str]:
     if inquired.meter is not None:
         elements = [
             *_account(inquired.meter),
-            SubElement("OW", str(inquired.owed_centavos)),
-            SubElement("OV", str(inquired.overdue_centavos)),
-            SubElement("MN", str(inquired.minimum_paid_centavos)),
-            SubElement("MX", str(inquired.maximum_paid_centavos)),
-            SubElement("MD", str(inquired.month_to_date_tenths)),
+            ("OW", str(inquired.owed_centavos)),
+            ("OV", str(inquired.overdue_centavos)),
+            ("MN", str(inquired.minimum_paid_centavos)),
+            ("MX", str(inquired.maximum_paid_centavos)),
+            ("MD", str(inquired.month_to_date_tenths)),
         ]
-        fields[48] = build_sub_elements(elements)
+        fields[48] = write_sub_elements(elements)
     if inquired.trial is not None:
         fields[63] = _sale_lines("", inquired.trial)
     return fields
 
 
-def _account(meter: MeterAccount) -> list[SubElement]:
+def _account(meter: MeterAccount) -> list[Line]:
     return [
-        SubElement("HN", _printable(meter.holder, 80)),
-        SubElement("AD", _printable(meter.address, 120)),
-        SubElement("AC", _printable(meter.account_number, 40)),
-        SubElement("MT", meter.meter_number),
-        SubElement("SV", SERVICE_DIGIT[meter.service]),
-        SubElement("CL", meter.user_class.value),
-        SubElement("ST", str(meter.stratum)),
+        ("HN", _printable(meter.holder, 80)),
+        ("AD", _printable(meter.address, 120)),
+        ("AC", _printable(meter.account_number, 40)),
+        ("MT", meter.meter_number),
+        ("SV", SERVICE_DIGIT[meter.service]),
+        ("CL", meter.user_class.value),
+        ("ST", str(meter.stratum)),
     ]
 
 
@@ -97,42 +97,47 @@ def _printable(text: str, characters_max: int) -> str:
 def _sale_lines(receipt: str, quote: Quote) -> str:
     """The quote as sub-elements; deductions that do not fit are summed in one last line, so that the sums on the ticket still agree."""
     head = [
-        SubElement("PD", str(quote.paid_centavos)),
-        SubElement("CI", str(quote.carried_in_centavos)),
-        SubElement("CO", str(quote.carried_out_centavos)),
-        SubElement("UN", str(quote.units_tenths)),
-        SubElement("CH", str(quote.charged_centavos)),
-        SubElement("FC", str(quote.full_cost_centavos)),
-        SubElement("SB", str(quote.subsidy_centavos)),
-        SubElement("CN", str(quote.contribution_centavos)),
-        SubElement("MD", str(quote.month_to_date_tenths)),
+        ("PD", str(quote.paid_centavos)),
+        ("CI", str(quote.carried_in_centavos)),
+        ("CO", str(quote.carried_out_centavos)),
+        ("UN", str(quote.units_tenths)),
+        ("CH", str(quote.charged_centavos)),
+        ("FC", str(quote.full_cost_centavos)),
+        ("SB", str(quote.subsidy_centavos)),
+        ("CN", str(quote.contribution_centavos)),
+        ("MD", str(quote.month_to_date_tenths)),
     ]
     if receipt:
-        head.insert(0, SubElement("RC", receipt))
-    head += [SubElement("BK", f"{block.units_tenths};{block.rate_e4};{block.full_rate_e4}") for block in quote.blocks]
+        head.insert(0, ("RC", receipt))
+    head += [("BK", f"{block.units_tenths};{block.rate_e4};{block.full_rate_e4}") for block in quote.blocks]
     if quote.voluntary is not None:
-        head.append(SubElement("VO", _taken(quote.voluntary)))
-    room = DATA_ELEMENT_OCTETS_MAX - sum(element.size_octets for element in head)
-    return build_sub_elements([*head, *_taken_lines(quote.taken, room)])
+        head.append(("VO", _taken(quote.voluntary)))
+    return write_sub_elements([*head, *_taken_lines(quote.taken, DATA_ELEMENT_OCTETS_MAX - _size_octets(head))])
 
 
-def _taken_lines(taken: Iterable[Taken], room_octets: int) -> list[SubElement]:
-    lines = [SubElement("TK", _taken(line)) for line in taken]
-    if sum(line.size_octets for line in lines) <= room_octets:
+def _size_octets(lines: Sequence[Line]) -> int:
+    return SUB_ELEMENT_HEAD_OCTETS * len(lines) + sum([len(value) for _, value in lines])
+
+
+def _taken_lines(taken: Sequence[Taken], room_octets: int) -> list[Line]:
+    """Show as many lines as there is room for; how long the line is that sums up the rest depends on the sums."""
+    lines = [("TK", _taken(line)) for line in taken]
+    if _size_octets(lines) <= room_octets:
         return lines
-    shown: list[SubElement] = []
-    rest = list(taken)
-    while rest and room_octets - lines[len(shown)].size_octets >= _MORE_OCTETS_MAX:
-        line = lines[len(shown)]
-        shown.append(line)
-        room_octets -= line.size_octets
-        rest.pop(0)
+    for shown in range(len(lines) - 1, 0, -1):
+        fitting = [*lines[:shown], _more(taken[shown:])]
+        if _size_octets(fitting) <= room_octets:
+            return fitting
+    return [_more(taken)]
+
+
+def _more(rest: Sequence[Taken]) -> Line:
     amount = sum(line.amount_centavos for line in rest)
     interest = sum(line.interest_centavos for line in rest)
     capital = sum(line.capital_centavos for line in rest)
     left = sum(line.left_centavos for line in rest)
     subsidy = sum(line.subsidy_centavos for line in rest)
-    return [*shown, SubElement("TK", f"more;{len(rest)};{amount};{interest};{capital};{left};{subsidy}")]
+    return "TK", f"more;{len(rest)};{amount};{interest};{capital};{left};{subsidy}"
 
 
 def _taken(line: Taken) -> str:

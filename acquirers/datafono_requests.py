@@ -158,8 +158,8 @@ def _key(message: IsoMessage, acquirer_id: str, now: datetime) -> RequestKey:
 
 def _terminal_id(message: IsoMessage) -> str:
     terminal_id = message.text(41).rstrip()
-    if not terminal_id:
-        raise Refusal(ResponseCode.FORMAT_ERROR, "data element 41 is blank")
+    if not terminal_id or not terminal_id.isascii():
+        raise Refusal(ResponseCode.FORMAT_ERROR, "data element 41 names no terminal")
     return terminal_id
 
 
@@ -182,12 +182,11 @@ def _obligation(message: IsoMessage, kind: OrderKind) -> tuple[str | None, Centa
 
 def digest(message: IsoMessage) -> bytes:
     """SHA-256 over the message class and `DIGEST_FIELDS`, each as number, length and value, so that no two contents look alike."""
-    parts = [message.message_class]
-    for number in DIGEST_FIELDS:
-        value = message.get(number)
-        if value is not None:
-            parts.append(f"{number}:{len(value)}:{value}")
-    return hashlib.sha256("|".join(parts).encode("latin-1")).digest()
+    fields = message.fields
+    parts = [
+        f"{number}:{len(value)}:{value}" for number in DIGEST_FIELDS if (value := fields.get(number)) is not None
+    ]
+    return hashlib.sha256("|".join([message.message_class, *parts]).encode("latin-1")).digest()
 
 
 def rrn(message: IsoMessage, now: datetime) -> str:

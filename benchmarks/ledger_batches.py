@@ -36,7 +36,6 @@ TERMINALS = 500
 START = datetime(2026, 8, 1, 12, tzinfo=UTC)
 REQUEST = bytes(range(200))
 ANSWER = bytes(600)
-PIN = Secret("12345678901234567890")
 POLICY = SalePolicy(
     minimum_paid_centavos=Centavos(100_000),
     maximum_paid_centavos=Centavos(50_000_000),
@@ -107,9 +106,15 @@ def sell(engine: Engine, batches: Iterator[list[SaleOrder]], seconds: float, don
         batch = next(batches)
         cpu_before = time.thread_time()
         reserved = [result.sale for result in reserver.reserve(batch) if isinstance(result, Reserved)]
-        posted = post(
-            engine, [SalePost(sale=sale, tokens=[PIN] * len(sale.token_orders), answer=ANSWER) for sale in reserved]
-        )
+        postings = [
+            SalePost(
+                sale=sale,
+                tokens=[Secret(f"{sale.sale_id:018}{position:02}") for position in range(len(sale.token_orders))],
+                answer=ANSWER,
+            )
+            for sale in reserved
+        ]
+        posted = post(engine, postings)
         cpu_seconds += time.thread_time() - cpu_before
         sales += len(posted)
     done.append({"sales": sales, "seconds": time.perf_counter() - started, "cpu_seconds": cpu_seconds})

@@ -33,6 +33,7 @@ class RunningSystem:
         security_module: the process.
         switch: the process.
         postgres_pid: the postmaster, None where the database is somebody else's.
+        environment: what the switch was told beside its configuration.
     """
 
     home: Path
@@ -40,6 +41,7 @@ class RunningSystem:
     security_module: Process
     switch: Process
     postgres_pid: int | None
+    environment: Mapping[str, str]
     module_address: tuple[str, int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -65,7 +67,7 @@ class RunningSystem:
     def restart_switch(self) -> None:
         """Start a new switch on the old one's port, after the old one ended in whatever way."""
         host, port = self.switch_address
-        self.switch = start_switch(self.module_address, port=port, metrics_port=0)
+        self.switch = start_switch(self.module_address, port=port, metrics_port=0, environment=self.environment)
         assert self.switch_address == (host, port)
 
 
@@ -104,6 +106,7 @@ def running_system(
                 security_module=module,
                 switch=switch,
                 postgres_pid=_postmaster_pid(),
+                environment=environment or {},
             )
             try:
                 yield system

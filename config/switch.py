@@ -23,7 +23,7 @@ class SwitchSection(Section):
 
     metrics_host: ListenHost = "127.0.0.1"
     metrics_port: PortNumber = 9464
-    batch_sales_max: int = Field(default=256, ge=1, le=2048)
+    batch_sales_max: int = Field(default=256, ge=1, le=1024)
     queue_sales_max: int = Field(default=8192, ge=1, le=65536)
     resolver_interval_seconds: Seconds = 5.0
     resolver_age_seconds: Seconds = 15.0

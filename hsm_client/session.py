@@ -44,6 +44,8 @@ _ANSWERED_BY: dict[type[Request], tuple[type[Reply], Command]] = {
     DecoderKey: (DecoderKeyReply, Command.DECODER_KEY),
 }
 
+_UNKNOWN = Command.UNKNOWN
+
 
 class InFlightLimitError(Exception):
     """As many requests are under way on this link as it may have; nothing was sent."""
@@ -157,9 +159,9 @@ def _check_answers(request: Request, reply: Reply) -> None:
     """Refuse an answer that belongs to another kind of question, before anybody takes one MAC for another thing."""
     reply_type, command = _ANSWERED_BY[type(request)]
     if type(reply) is Refused:
-        if reply.command is not command and reply.command is not Command.UNKNOWN:
+        if reply.command is not command and reply.command is not _UNKNOWN:
             raise RemoteProtocolError(f"a {reply.command.name} refusal to a {command.name} request")
     elif type(reply) is not reply_type:
         raise RemoteProtocolError(f"a {type(reply).__name__} to a {command.name} request")
-    elif isinstance(request, MintRequest) and isinstance(reply, MintReply) and len(reply.tokens) != len(request.tokens):
+    elif type(reply) is MintReply and type(request) is MintRequest and len(reply.tokens) != len(request.tokens):
         raise RemoteProtocolError(f"{len(reply.tokens)} tokens where {len(request.tokens)} were asked for")

@@ -7,7 +7,7 @@ meanwhile do not disturb; only the module's counters are of their own moment.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy import Connection, Engine, text
 
@@ -25,12 +25,16 @@ _TOKENS_BY_REGISTER = text("""
 """)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RegisterCount:
-    """What a key register of the security module says it minted since it exists."""
+class RegisterCount(Protocol):
+    """What a key register of the security module says it minted since it exists, as the module's own reply has it."""
 
-    tokens: int
-    units_tenths: int
+    @property
+    def tokens(self) -> int:
+        """How many tokens."""
+
+    @property
+    def units_tenths(self) -> int:
+        """Their units together."""
 
 
 class CheckResult(NamedTuple):
@@ -93,25 +97,25 @@ def _compare_counters(connection: Connection, counters: Mapping[int, RegisterCou
     sold = {
         (row.register_id, row.state): (row.tokens, row.units_tenths) for row in connection.execute(_TOKENS_BY_REGISTER)
     }
-    nothing = RegisterCount(tokens=0, units_tenths=0)
     differences = []
     for register_id in sorted(counters.keys() | {register_id for register_id, _state in sold}):
-        minted = counters.get(register_id, nothing)
+        counted = counters.get(register_id)
+        minted_tokens, minted_units = (0, 0) if counted is None else (counted.tokens, counted.units_tenths)
         posted_tokens, posted_units = sold.get((register_id, "posted"), (0, 0))
         open_tokens, open_units = sold.get((register_id, "reserved"), (0, 0))
         if (
-            posted_tokens <= minted.tokens <= posted_tokens + open_tokens
-            and posted_units <= minted.units_tenths <= posted_units + open_units
+            posted_tokens <= minted_tokens <= posted_tokens + open_tokens
+            and posted_units <= minted_units <= posted_units + open_units
         ):
             continue
         differences.append(
             {
                 "check": COUNTERS_CHECK,
                 "register_id": register_id,
-                "minted_tokens": minted.tokens,
+                "minted_tokens": minted_tokens,
                 "posted_tokens": posted_tokens,
                 "reserved_tokens": open_tokens,
-                "minted_units_tenths": minted.units_tenths,
+                "minted_units_tenths": minted_units,
                 "posted_units_tenths": posted_units,
                 "reserved_units_tenths": open_units,
             }

@@ -135,7 +135,7 @@ QUESTIONS: dict[str, str] = {
     "journal-names-existing-sales": """
         SELECT j.transmitted_at, j.terminal_code, j.stan, j.code, j.sale_id FROM journal AS j LEFT JOIN sale AS s ON s.id = j.sale_id
         WHERE (j.sale_id IS NOT NULL AND s.id IS NULL) OR (j.answer IS NOT NULL AND j.code IS NULL)
-            OR (j.code = 'approved' AND j.sale_id IS NULL AND j.reverses_sale_id IS NULL)
+            OR (j.code = 'approved' AND j.sale_id IS NULL AND j.reverses_sale_id IS NULL AND j.message_class <> '0400')
     """,
     "posted-sales-are-in-the-outbox": """
         SELECT coalesce(s.id, o.sale_id) AS sale_id, o.times FROM (SELECT id FROM sale WHERE state = 'posted') AS s

@@ -133,7 +133,7 @@ class Reserver:
 
         def work(connection: Connection, attempt: int) -> list[ReserveResult]:
             rules = Rules(self.tariffs, self.policy)
-            return _Batch(connection, orders, rules, is_float_locked=attempt > 0).run()
+            return _Batch(connection, orders, rules, is_first_attempt=attempt == 0).run()
 
         return transact(self.engine, work)
 
@@ -142,12 +142,12 @@ class _Batch:
     """One attempt at one batch."""
 
     def __init__(
-        self, connection: Connection, orders: Sequence[SaleOrder], rules: Rules, *, is_float_locked: bool
+        self, connection: Connection, orders: Sequence[SaleOrder], rules: Rules, *, is_first_attempt: bool
     ) -> None:
         self.connection = connection
         self.orders = orders
         self.rules = rules
-        self.is_float_locked = is_float_locked
+        self.is_first_attempt = is_first_attempt
         self.results: dict[int, ReserveResult] = {}
         self.lines: list[journal.Line] = []
         self.sales: list[_Sale] = []
@@ -195,15 +195,18 @@ class _Batch:
         """Reserve or decline each order, in order of arrival, against its meter, what is owed there, and its float."""
         numbers = sorted({self.orders[admission.position].meter_number for admission in admissions})
         meters = read_meters(self.connection, numbers, for_update=True)
+        held = {meter.account.meter_id for meter in meters.values() if meter.held_by is not None}
+        if held and self.is_first_attempt:
+            # Who holds a meter may hold it for this very request, journaled while this batch waited for the meter's row.
+            raise Retry("a meter is held")
         deductions = read_deductions(
             self.connection, [meter.account.meter_id for meter in meters.values() if meter.held_by is None]
         )
-        if self.is_float_locked:
+        if not self.is_first_attempt:
             ids = arrays.ints(sorted(self.available))
             self.available = {
                 row.id: row.available_centavos for row in self.connection.execute(_LOCK_FLOATS, {"ids": ids})
             }
-        held = {meter.account.meter_id for meter in meters.values() if meter.held_by is not None}
         for admission in admissions:
             try:
                 order = self.orders[admission.position]

@@ -24,9 +24,7 @@ def upgrade(engine: Engine) -> None:
     with engine.begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": UPGRADE_LOCK})
         _refuse_newer(connection)
-        config = _config()
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        command.upgrade(alembic_config(connection), "head")
 
 
 def require_schema(engine: Engine) -> None:
@@ -46,6 +44,13 @@ def require_schema(engine: Engine) -> None:
 def version(connection: Connection) -> str | None:
     """Return the version of the schema in the database, None when it is empty."""
     return MigrationContext.configure(connection).get_current_revision()
+
+
+def alembic_config(connection: Connection) -> Config:
+    """Return what Alembic's commands need to work on *connection*, in its transaction."""
+    config = _config()
+    config.attributes["connection"] = connection
+    return config
 
 
 def _refuse_newer(connection: Connection) -> None:

@@ -10,9 +10,8 @@ MTI_FIELD = 0
 BITMAP_FIELD = 1
 """`DecodeError.field` for a bitmap that is cut short."""
 
-_NOT_DATA_ELEMENTS = frozenset(
-    {1, 65}
-)  # 1 is the secondary bitmap; 65 would announce a third one, which 1987 does not have
+# 1 is the secondary bitmap; 65 would announce a third one, which 1987 does not have.
+_DATA_ELEMENTS = frozenset(range(2, 129)) - {65}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -34,9 +33,9 @@ class IsoMessage:
     def __post_init__(self) -> None:
         if len(self.mti) != 4 or not (self.mti.isascii() and self.mti.isdigit()):
             raise ValueError("an MTI is 4 digits")
-        for number in self.fields:
-            if not 2 <= number <= 128 or number in _NOT_DATA_ELEMENTS:
-                raise ValueError(f"{number} is not the number of a data element")
+        if not _DATA_ELEMENTS.issuperset(self.fields):
+            (wrong, *_) = set(self.fields) - _DATA_ELEMENTS
+            raise ValueError(f"{wrong} is not the number of a data element")
         object.__setattr__(self, "fields", MappingProxyType(dict(sorted(self.fields.items()))))
 
     @classmethod

@@ -4,6 +4,7 @@ The MAC is the last data element: 128 if the message has any element above 64, e
 before its own value, bitmaps with its own bit set included, and neither the frame's length nor the TPDU.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from messages.iso_message import IsoMessage
@@ -27,7 +28,7 @@ class Sealed:
 
 def mac_field(message: IsoMessage) -> int:
     """Return the data element where this message carries its MAC: 64, or 128 if any element above 64 is there."""
-    return 128 if any(number > 64 for number in message.fields) else 64
+    return _place(message.fields)
 
 
 def split_mac(message: IsoMessage, encoded: bytes) -> Sealed:
@@ -40,15 +41,24 @@ def split_mac(message: IsoMessage, encoded: bytes) -> Sealed:
     Raises:
         MacAbsent: there is no MAC where it belongs, or one in both places.
     """
-    if mac_field(message) not in message or all(number in message for number in MAC_FIELDS):
+    fields = message.fields
+    if _place(fields) not in fields or (64 in fields and 128 in fields):
         raise MacAbsent
     return Sealed(covered=covered(encoded), mac=encoded[-MAC_OCTETS:])
 
 
 def with_placeholder(message: IsoMessage) -> IsoMessage:
     """Return the message with a MAC of zeros in its place, ready to be encoded and then signed."""
-    bare = message.without_fields(*MAC_FIELDS)
-    return bare.with_fields({mac_field(bare): _PLACEHOLDER})
+    fields = dict(message.fields)
+    for number in MAC_FIELDS:
+        fields.pop(number, None)
+    # It is the last element, so the order holds without sorting.
+    fields[_place(fields)] = _PLACEHOLDER
+    return IsoMessage.unchecked(message.mti, fields)
+
+
+def _place(fields: Iterable[int]) -> int:
+    return 128 if max(fields, default=0) > 64 else 64
 
 
 def covered(encoded_with_placeholder: bytes) -> bytes:

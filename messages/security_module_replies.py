@@ -42,10 +42,10 @@ _REGISTER_COUNT = struct.Struct(">HQQQ")
 _CHECK_VALUE = struct.Struct(">H3s")
 _CLOCK = struct.Struct(">Q")
 _STATUS_OCTETS = 2
+_FIELDS_START = HEADER.size + _STATUS_OCTETS
 _DECODER_KEY_OCTETS = (8, 16)
 _SHORT_TEXT_OCTETS_MAX = 255
 _STATUS_BY_CODE = {status.code.encode("ascii"): status for status in Status}
-_COMMAND_BY_REPLY = {command.reply_letters.encode("ascii"): command for command in Command}
 
 
 def _short_text(text: str) -> bytes:
@@ -181,6 +181,10 @@ _REPLY_DECODERS: dict[Command, Callable[[bytes], Reply]] = {
     Command.IDENTIFY: _decode_identify_reply,
     Command.DECODER_KEY: _decode_decoder_key_reply,
 }
+_REPLIES = {
+    command.reply_letters.encode("ascii"): (command, _REPLY_DECODERS.get(command)) for command in Command
+}
+_OK = Status.OK
 
 
 def decode_reply(body: bytes) -> tuple[int, Reply]:
@@ -197,16 +201,15 @@ def decode_reply(body: bytes) -> tuple[int, Reply]:
             take the outcome of everything under way on it as unknown.
     """
     correlation_id, letters = read_header(body)
-    command = _COMMAND_BY_REPLY.get(letters)
-    status = _STATUS_BY_CODE.get(body[HEADER.size : HEADER.size + _STATUS_OCTETS])
-    if command is None or status is None:
+    status = _STATUS_BY_CODE.get(body[HEADER.size : _FIELDS_START])
+    if letters not in _REPLIES or status is None:
         raise LinkError("unknown reply or status")
-    fields = body[HEADER.size + _STATUS_OCTETS :]
-    if status is not Status.OK:
+    command, decoder = _REPLIES[letters]
+    fields = body[_FIELDS_START:]
+    if status is not _OK:
         if fields:
             raise LinkError("a refusal has no fields")
         return correlation_id, Refused(command=command, status=status)
-    decoder = _REPLY_DECODERS.get(command)
     if decoder is None:
         raise LinkError("an unknown command cannot have been done")
     try:

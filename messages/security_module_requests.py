@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Callable
+from typing import Any
 
 from messages.security_module_frame import (
     CREDIT_SUBCLASS_MAX,
@@ -109,22 +110,23 @@ def _encode_decoder_key(request: DecoderKey) -> bytes:
     return _DECODER_KEY.pack(request.register_id, pan, request.tariff_index, request.encryption_algorithm)
 
 
-def _request_fields(request: Request) -> tuple[Command, bytes]:
-    match request:
-        case MintRequest():
-            return Command.MINT, _encode_mint(request)
-        case VerifyMac():
-            return Command.VERIFY_MAC, _encode_verify_mac(request)
-        case GenerateMac():
-            return Command.GENERATE_MAC, _encode_generate_mac(request)
-        case VerifyToken():
-            return Command.VERIFY_TOKEN, _encode_verify_token(request)
-        case ReadCounters():
-            return Command.COUNTERS, b""
-        case Identify():
-            return Command.IDENTIFY, b""
-        case DecoderKey():
-            return Command.DECODER_KEY, _encode_decoder_key(request)
+def _encode_nothing(_: ReadCounters | Identify) -> bytes:
+    return b""
+
+
+# One look-up by type: three requests belong to every sale.
+_REQUEST_ENCODERS: dict[type[Request], tuple[bytes, Callable[[Any], bytes]]] = {
+    request: (command.value.encode("ascii"), encode)
+    for request, command, encode in (
+        (MintRequest, Command.MINT, _encode_mint),
+        (VerifyMac, Command.VERIFY_MAC, _encode_verify_mac),
+        (GenerateMac, Command.GENERATE_MAC, _encode_generate_mac),
+        (VerifyToken, Command.VERIFY_TOKEN, _encode_verify_token),
+        (ReadCounters, Command.COUNTERS, _encode_nothing),
+        (Identify, Command.IDENTIFY, _encode_nothing),
+        (DecoderKey, Command.DECODER_KEY, _encode_decoder_key),
+    )
+}
 
 
 def encode_request(correlation_id: int, request: Request) -> bytes:
@@ -137,9 +139,10 @@ def encode_request(correlation_id: int, request: Request) -> bytes:
     Raises:
         LocalFieldError: a field does not fit the protocol; our own fault, nothing may be sent.
     """
+    letters, encode = _REQUEST_ENCODERS[type(request)]
     try:
-        command, fields = _request_fields(request)
-        header = HEADER.pack(PROTOCOL_VERSION, correlation_id, command.value.encode("ascii"))
+        fields = encode(request)
+        header = HEADER.pack(PROTOCOL_VERSION, correlation_id, letters)
     except struct.error as error:
         raise LocalFieldError(f"a number does not fit its field: {error}") from error
     octets = len(header) + len(fields)

@@ -3,9 +3,11 @@
 The length counts octets of Latin-1, which are the characters of the decoded text. Order is kept and a tag may repeat.
 """
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import product
+from string import ascii_uppercase, digits
+from typing import Final
 
 DATA_ELEMENT_OCTETS_MAX = 999
 """What a data element with a three-digit length can hold."""
@@ -13,7 +15,10 @@ DATA_ELEMENT_OCTETS_MAX = 999
 SUB_ELEMENT_HEAD_OCTETS = 5
 """Tag and length in front of each value."""
 
-_TAG = re.compile(r"[A-Z][A-Z0-9]", re.ASCII)
+TAGS: Final = frozenset(map("".join, product(ascii_uppercase, ascii_uppercase + digits)))
+"""Every tag there can be: a capital letter and a capital letter or a digit."""
+
+_NOT_A_TAG = "the tag of a sub-element is a capital letter and a capital letter or a digit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +29,8 @@ class SubElement:
     value: str
 
     def __post_init__(self) -> None:
-        if not _TAG.fullmatch(self.tag):
-            raise ValueError("the tag of a sub-element is a capital letter and a capital letter or a digit")
+        if self.tag not in TAGS:
+            raise ValueError(_NOT_A_TAG)
         if not is_printable_latin_1(self.value):
             raise ValueError(f"the value of sub-element {self.tag} is not printable Latin-1")
 
@@ -70,13 +75,13 @@ def parse_sub_elements(text: str) -> tuple[SubElement, ...]:
         start = position + SUB_ELEMENT_HEAD_OCTETS
         if start > len(text):
             raise SubElementError(position, "cut short before its value")
-        tag, digits = text[position : position + 2], text[position + 2 : start]
-        if not _TAG.fullmatch(tag):
+        tag, length = text[position : position + 2], text[position + 2 : start]
+        if tag not in TAGS:
             raise SubElementError(position, "not a tag")
-        if not (digits.isascii() and digits.isdigit()):
+        if not (length.isascii() and length.isdigit()):
             raise SubElementError(position + 2, "length is not 3 digits")
-        value = text[start : start + int(digits)]
-        if len(value) != int(digits):
+        value = text[start : start + int(length)]
+        if len(value) != int(length):
             raise SubElementError(start, f"value of {tag} is cut short")
         if not is_printable_latin_1(value):
             raise SubElementError(start, f"value of {tag} is not printable Latin-1")
@@ -94,9 +99,27 @@ def build_sub_elements(elements: Iterable[SubElement]) -> str:
     >>> build_sub_elements([SubElement("HN", "Ana"), SubElement("ST", "2")])
     'HN003AnaST0012'
     """
-    text = "".join(f"{element.tag}{len(element.value):03d}{element.value}" for element in elements)
+    return write_sub_elements([(element.tag, element.value) for element in elements])
+
+
+def write_sub_elements(elements: Iterable[tuple[str, str]]) -> str:
+    """Write sub-elements, given as (tag, value), one behind the other: the way of an answer, which is checked as a whole.
+
+    Raises:
+        ValueError: a tag is none, or a value is not printable Latin-1.
+        SubElementsTooLong: together they take more than 999 octets.
+
+    >>> write_sub_elements([("HN", "Ana"), ("ST", "2")])
+    'HN003AnaST0012'
+    """
+    pairs = list(elements)
+    if not TAGS.issuperset([tag for tag, _ in pairs]):
+        raise ValueError(_NOT_A_TAG)
+    text = "".join([f"{tag}{len(value):03d}{value}" for tag, value in pairs])
     if len(text) > DATA_ELEMENT_OCTETS_MAX:
         raise SubElementsTooLong(len(text))
+    if not is_printable_latin_1(text):
+        raise ValueError("the value of a sub-element is not printable Latin-1")
     return text
 
 
@@ -107,4 +130,4 @@ def first_value(elements: Iterable[SubElement], tag: str) -> str | None:
 
 def is_printable_latin_1(text: str) -> bool:
     """Whether every character is printable and below 256: no controls, no no-break space, no soft hyphen."""
-    return text.isprintable() and all(character <= "\xff" for character in text)
+    return text.isprintable() and (text.isascii() or max(text) <= "\xff")

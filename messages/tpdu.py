@@ -48,12 +48,29 @@ def split_tpdu(frame: bytes) -> tuple[Tpdu, bytes]:
     Raises:
         TpduError: fewer than 5 octets, or the first one is not 0x60.
     """
+    _check(frame)
+    addresses = frame[1:TPDU_OCTETS].hex().upper()
+    return Tpdu(destination=addresses[:4], source=addresses[4:]), frame[TPDU_OCTETS:]
+
+
+def turn_tpdu(frame: bytes) -> tuple[bytes, bytes]:
+    """Take the TPDU off a frame, already as octets for the answer: what `split_tpdu` and `Tpdu.swapped` do, at once.
+
+    Raises:
+        TpduError: as `split_tpdu`.
+
+    >>> turn_tpdu(bytes.fromhex("60 0003 0123 0800"))[0].hex(" ", 2)
+    '60 0123 0003'
+    """
+    _check(frame)
+    return frame[:1] + frame[3:TPDU_OCTETS] + frame[1:3], frame[TPDU_OCTETS:]
+
+
+def _check(frame: bytes) -> None:
     if len(frame) < TPDU_OCTETS:
         raise TpduError(f"a frame of {len(frame)} octets has no room for a TPDU")
     if frame[0] != TPDU_ID:
         raise TpduError(f"TPDU identifier {frame[0]:02X} is not {TPDU_ID:02X}")
-    addresses = frame[1:TPDU_OCTETS].hex().upper()
-    return Tpdu(destination=addresses[:4], source=addresses[4:]), frame[TPDU_OCTETS:]
 
 
 def _octets_or_empty(text: str) -> bytes:

@@ -1,9 +1,13 @@
 """Data element 7 carries month, day and time but no year; our clock tells which year is meant."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 _YEARS_AROUND = 8
 """29 February is at most eight years from the next one (1896 to 1904, 2096 to 2104)."""
+
+
+_CERTAINLY_NEAREST = timedelta(days=182)
+"""Less than half of any year: the same date of another year is farther away."""
 
 
 class TransmissionTimeError(ValueError):
@@ -32,6 +36,17 @@ def read_transmission_time(text: str, now: datetime) -> datetime:
     if len(text) != 10 or not (text.isascii() and text.isdigit()):
         raise TransmissionTimeError("a transmission time is 10 digits")
     now = now.astimezone(UTC)
+    try:
+        moment = datetime.fromisoformat(f"{now.year:04d}{text[:4]}T{text[4:]}Z")
+        if abs(moment - now) <= _CERTAINLY_NEAREST:
+            return moment
+    except ValueError:
+        pass  # 29 February of another year, or no such day or time
+    return _nearest(text, now)
+
+
+def _nearest(text: str, now: datetime) -> datetime:
+    """Find the year by trying all that come into question."""
     month, day, hour, minute, second = (int(text[at : at + 2]) for at in range(0, 10, 2))
     moments = []
     # The same year first: it is nearest unless the turn of the year lies between, and then a neighbour is.

@@ -1,6 +1,6 @@
 """Group commit: what arrives while the database works on one batch becomes the next batch.
 
-Each step (reserve, post, read) has one worker thread with its own connection. Under no load a batch is one item and waits for nobody;
+Each step (reserve, post, read) has one worker process with its own connection. Under no load a batch is one item and waits for nobody;
 under load the items that gathered while the last batch was committing go together as set-based SQL. No timer is involved.
 """
 
@@ -9,11 +9,10 @@ from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorFromThreads
 from twisted.python.failure import Failure
-from twisted.python.threadpool import ThreadPool
 
 from ledger.errors import LedgerOutcomeUnknown, LedgerUnavailable
+from switch.worker_codec import DONE, UNAVAILABLE, UNKNOWN, Outcome
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -29,43 +28,34 @@ class QueueFull(Exception):
     """The queue of a step is at its limit; nothing was written."""
 
 
+class StepFailed(Exception):
+    """A fault of ours in a step, with the traceback of where it happened; nothing of the item was written."""
+
+
 class Batcher(Generic[Item, Result]):
-    """One step of the sale, run batch by batch in one worker thread.
+    """One step of the sale, run batch by batch, one batch at a time.
 
     Args:
-        name: of the step, for the thread and the metrics.
-        run: does one batch in one transaction and returns a result for each item, in order. It runs in the worker thread.
-        reactor: to come back from the thread.
+        run: sends a batch to whoever does it and fires with an outcome for each item, in order (see `switch.worker_codec`), or
+            fails for all of them.
         observe_batch: told the size of each batch.
     """
 
     def __init__(
         self,
-        name: str,
-        run: Callable[[Sequence[Item]], Sequence[Result]],
+        run: Callable[[Sequence[Item]], Deferred[Sequence[Outcome]]],
         *,
-        reactor: IReactorFromThreads,
         observe_batch: Callable[[int], None] = lambda size: None,
         batch_items_max: int = BATCH_ITEMS_MAX,
         queue_items_max: int = QUEUE_ITEMS_MAX,
     ) -> None:
         self._run = run
-        self._reactor = reactor
         self._observe_batch = observe_batch
         self._batch_items_max = batch_items_max
         self._queue_items_max = queue_items_max
         self._waiting: deque[tuple[Item, Deferred[Result]]] = deque()
         self._is_running = False
         self._idle: list[Deferred[None]] = []
-        self._thread = ThreadPool(minthreads=1, maxthreads=1, name=name)
-
-    def start(self) -> None:
-        """Start the worker thread."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End the worker thread after its present batch."""
-        self._thread.stop()
 
     @property
     def is_idle(self) -> bool:
@@ -73,7 +63,7 @@ class Batcher(Generic[Item, Result]):
         return not self._is_running and not self._waiting
 
     def when_idle(self) -> Deferred[None]:
-        """Fire when all that was submitted has ended and its results have been handed over."""
+        """Fire when all that was submitted has ended."""
         done: Deferred[None] = Deferred()
         if self.is_idle:
             done.callback(None)
@@ -96,42 +86,37 @@ class Batcher(Generic[Item, Result]):
         return result
 
     def _run_next(self) -> None:
-        if not self._waiting:
-            self._is_running = False
+        self._is_running = bool(self._waiting)
+        if not self._is_running:
             return
-        self._is_running = True
         count = min(len(self._waiting), self._batch_items_max)
         batch = [self._waiting.popleft() for _ in range(count)]
         self._observe_batch(count)
-        self._thread.callInThread(self._work, batch)
+        self._run([item for item, _ in batch]).addBoth(self._finish, batch)
 
-    def _work(self, batch: list[tuple[Item, Deferred[Result]]]) -> None:
-        outcomes = self._outcomes([item for item, _ in batch])
-        self._reactor.callFromThread(self._finish, batch, outcomes)
-
-    def _outcomes(self, items: Sequence[Item]) -> list[Result | Failure]:
-        """Run *items*; when a batch fails for a reason of its own, run each alone so that one bad item harms only itself."""
-        try:
-            results = self._run(items)
-        except (LedgerUnavailable, LedgerOutcomeUnknown):
-            return [Failure()] * len(items)
-        except Exception:  # noqa: BLE001 - whatever it is belongs to the items' callers, never to this thread
-            if len(items) == 1:
-                return [Failure()]
-            # Any other exception was raised before COMMIT, so nothing of the batch is durable.
-            return [outcome for item in items for outcome in self._outcomes([item])]
-        if len(results) != len(items):
-            # The batch may be durable and nobody can say which result is whose, so nobody gets one.
-            fault = Failure(AssertionError(f"{len(results)} results for {len(items)} items"))
-            return [fault] * len(items)
-        return list(results)
-
-    def _finish(self, batch: list[tuple[Item, Deferred[Result]]], outcomes: list[Result | Failure]) -> None:
-        # The next batch starts first: the thread works while the results of this one are answered.
+    def _finish(self, outcomes: Sequence[Outcome] | Failure, batch: list[tuple[Item, Deferred[Result]]]) -> None:
+        # The next batch starts first: its worker works while the results of this one are answered.
         self._run_next()
-        for (_, result), outcome in zip(batch, outcomes, strict=True):
-            result.callback(outcome)  # a Failure starts the errback chain
+        if not isinstance(outcomes, Failure) and len(outcomes) != len(batch):
+            outcomes = Failure(StepFailed(f"{len(outcomes)} outcomes for {len(batch)} items"))
+        if isinstance(outcomes, Failure):
+            for _, result in batch:
+                result.errback(outcomes)
+        else:
+            for (_, result), (kind, value) in zip(batch, outcomes, strict=True):
+                if kind == DONE:
+                    result.callback(value)
+                else:
+                    result.errback(_failure(kind, value))
         if self.is_idle:
             idle, self._idle = self._idle, []
             for done in idle:
                 done.callback(None)
+
+
+def _failure(kind: str, text: str) -> Exception:
+    if kind == UNAVAILABLE:
+        return LedgerUnavailable(text)
+    if kind == UNKNOWN:
+        return LedgerOutcomeUnknown(text)
+    return StepFailed(text)

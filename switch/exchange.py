@@ -16,8 +16,9 @@ from acquirers.calls import Call, InquiryCall, MoneyCall, NetworkCall, NetworkRe
 from acquirers.dialect import Dialect, Unreadable
 from config.acquirer import AcquirerSection
 from messages.iso_message import IsoMessage
-from messages.tpdu import TpduError, split_tpdu
+from messages.tpdu import TpduError, turn_tpdu
 from switch.answered import Answered
+from switch.deadlines import Deadlines
 from switch.inquiry import inquire
 from switch.listener import ConnectionContext
 from switch.log import Event, log, sale_completed
@@ -60,10 +61,10 @@ class Exchange:
         self._seal = seal
         self._books = books
         self._reversal = reversal
-        self._reactor = reactor
         self._now = now
         self._monotonic = monotonic
         self._in_work = 0
+        self._deadlines = Deadlines(reactor, section.answer_deadline_seconds)
 
     async def serve(self, context: ConnectionContext, frame: bytes) -> bytes | None:
         """Answer one frame (without its length). None: nothing is sent; where the frame made no sense the link is closed."""
@@ -71,12 +72,11 @@ class Exchange:
         prefix, body = b"", frame
         if self._section.has_tpdu:
             try:
-                tpdu, body = split_tpdu(frame)
+                prefix, body = turn_tpdu(frame)
             except TpduError as error:
                 self._refuse_frame(context, "tpdu", str(error))
                 context.is_to_close = True
                 return None
-            prefix = tpdu.swapped().octets
         self._in_work += 1
         try:
             answer = await self._answer(context, body, stages)
@@ -135,11 +135,11 @@ class Exchange:
             self.metrics.unknown_outcomes.inc()
             result.errback(Refusal(ResponseCode.IN_PROGRESS, "deadline"))
 
-        timer = self._reactor.callLater(self._section.answer_deadline_seconds, expire)
+        deadline = self._deadlines.begin(expire)
 
         def finish(outcome: Answered | Failure) -> None:
             if not result.called:
-                timer.cancel()
+                self._deadlines.end(deadline)
                 result.callback(outcome)  # a Failure starts the errback chain
             elif isinstance(outcome, Answered):
                 self._record_late(call, outcome)

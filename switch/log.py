@@ -52,6 +52,7 @@ class Event(Enum):
     INQUIRY_ANSWERED = "inquiry.answered"
     REVERSAL_ANSWERED = "reversal.answered"
     BATCH_FAILED = "batch.failed"
+    WORKER_LOST = "worker.lost"
     RESOLVER_FAILED = "resolver.failed"
     MODULE_LINK_UP = "module_link.opened"
     MODULE_LINK_DOWN = "module_link.lost"
@@ -113,7 +114,14 @@ def _plain(value: Any, depth: int = 0) -> Any:
         return value if -_PIN_LEAST < value < _PIN_LEAST else MASK
     if depth >= _DEPTH_MAX:
         return "..."
-    return _plain_object(value, depth)
+    return _plain_mapping(value, depth) if kind is dict else _plain_object(value, depth)
+
+
+def _plain_mapping(value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
+    return {
+        key if type(key) is str and len(key) < _PIN_DIGITS else mask_text(str(key)): _plain(item, depth + 1)
+        for key, item in value.items()
+    }
 
 
 def _plain_object(value: Any, depth: int) -> Any:
@@ -125,10 +133,7 @@ def _plain_object(value: Any, depth: int) -> Any:
         # Octets may be packed digits of a PIN, so only their number is told.
         return f"<{len(value)} octets>"
     if isinstance(value, Mapping):
-        return {
-            key if type(key) is str and len(key) < _PIN_DIGITS else mask_text(str(key)): _plain(item, depth + 1)
-            for key, item in value.items()
-        }
+        return _plain_mapping(value, depth)
     if isinstance(value, list | tuple | set | frozenset):
         return [_plain(item, depth + 1) for item in value]
     if isinstance(value, datetime | date):

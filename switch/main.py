@@ -8,22 +8,15 @@ import os
 import random
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from ledger.inquire import inquire
-from ledger.post import post
-from ledger.resolve import unresolved
-from ledger.reversal import find_originals
-from sqlalchemy import Engine
 from twisted.internet.defer import Deferred, DeferredList, ensureDeferred
 from twisted.internet.interfaces import IReactorCore
-from twisted.internet.task import LoopingCall
 from twisted.internet.threads import deferToThreadPool
-from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 from acquirers.registry import DIALECTS
@@ -32,13 +25,11 @@ from config.settings import Settings
 from hsm_client.limits import LinkLimits, PoolLimits
 from hsm_client.pool import SecurityModulePool
 from hsm_client.tls import client_tls, module_endpoint
-from ledger.database import open_engine
-from ledger.reserve import Reserver
-from ledger.tariffs import load_tariffs
 from switch.batching import Batcher
 from switch.exchange import Exchange
 from switch.http_port import monitoring_site
 from switch.in_flight import InFlight
+from switch.ledger_worker import WorkerSettings
 from switch.listener import AcquirerPort
 from switch.log import Event, configure, log
 from switch.meter_queue import MeterQueue
@@ -49,20 +40,10 @@ from switch.resolver import Resolver
 from switch.reversal import Reversal
 from switch.seal import Seal
 from switch.steps import Books
+from switch.worker_link import WorkerLink
 from vending.money import BasisPoints, Centavos
-from vending.order import Inquiry, InquiryAnswer, ReservedSale, ReserveResult, SaleOrder
+from vending.order import ReservedSale
 from vending.policy import SalePolicy
-from vending.tariff import TariffBook
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-
-CONNECTIONS_OF_STEPS = 6
-"""One for each batcher (reserve, post, inquire, find original), one for the resolver, one to spare."""
-
-
-TARIFF_RELOAD_SECONDS = 30.0
-"""A tariff is published before the day it applies from, so half a minute is soon enough."""
 
 
 def utc_now() -> datetime:
@@ -83,20 +64,18 @@ class Switch:
         """
         self._settings = settings
         self._reactor = reactor
-        self._engine: Engine = open_engine(dsn, pool_size=CONNECTIONS_OF_STEPS)
+        self._workers: list[WorkerLink] = []
+        self._worker_settings = WorkerSettings(dsn=dsn, policy=_policy(settings))
         self.metrics = Metrics()
         self._is_draining = False
         self._batchers: list[Batcher[Any, Any]] = []
         self._pool = self._module_pool()
-        self._policy = _policy(settings)
-        self._tariffs = load_tariffs(self._engine)
-        self._tariff_loop = LoopingCall(self._reload_tariffs)
-        self._tariff_loop.clock = reactor
+        find_unresolved: Batcher[tuple[datetime, int], Sequence[ReservedSale]] = self._batcher("find_unresolved")
         self._books = Books(
-            reserve=self._batcher("reserve", self._reserve),
-            post=self._batcher("post", partial(post, self._engine)),
-            inquire=self._batcher("inquire", self._inquire),
-            find_original=self._batcher("find_original", partial(find_originals, self._engine)),
+            reserve=self._batcher("reserve"),
+            post=self._batcher("post"),
+            inquire=self._batcher("inquire"),
+            find_original=self._batcher("find_original"),
         )
         self._in_flight = InFlight()
         self._meters = MeterQueue()
@@ -106,7 +85,7 @@ class Switch:
         self._resolver = Resolver(
             settings.switch,
             exchanges=self._exchanges,
-            find=self._find_unresolved,
+            find=lambda before, limit: find_unresolved.submit((before, limit)),
             in_flight=self._in_flight,
             metrics=self.metrics,
             reactor=reactor,
@@ -117,11 +96,10 @@ class Switch:
     def start(self) -> Mapping[str, Any]:
         """Open the links, the ports and the HTTP port; return their addresses."""
         self._threads.start()
-        for batcher in self._batchers:
-            batcher.start()
+        for worker in self._workers:
+            worker.start()
         self._pool.start()
         self._resolver.start()
-        self._tariff_loop.start(TARIFF_RELOAD_SECONDS, now=False)
         acquirers = {}
         for port in self._ports:
             host, number = port.listen(self._reactor)
@@ -145,14 +123,12 @@ class Switch:
         log.info(Event.SWITCH_DRAINING, in_flight=len(self._in_flight))
         self._is_draining = True
         self._resolver.stop()
-        self._tariff_loop.stop()
         await DeferredList([port.drain(self._settings.switch.drain_seconds) for port in self._ports])
         await DeferredList([batcher.when_idle() for batcher in self._batchers])
         await self._pool.stop()
-        for batcher in self._batchers:
-            batcher.stop()
+        for worker in self._workers:
+            worker.stop()
         self._threads.stop()
-        self._engine.dispose()
         log.info(Event.SWITCH_STOPPED)
 
     def _health(self) -> Mapping[str, object]:
@@ -160,16 +136,17 @@ class Switch:
         status = "draining" if self._is_draining else "ready" if self._pool.is_up else "module_lost"
         return {"status": status, "in_flight": len(self._in_flight), "module_links": links}
 
-    def _batcher(self, name: str, run: Callable[[Sequence[Item]], Sequence[Result]]) -> Batcher[Item, Result]:
+    def _batcher(self, name: str) -> Batcher[Any, Any]:
+        """One step with a worker process of its own, so that none waits behind another."""
         section = self._settings.switch
-        batcher: Batcher[Item, Result] = Batcher(
-            name,
-            run,
-            reactor=self._reactor,
+        worker = WorkerLink(name, self._worker_settings, reactor=self._reactor)
+        batcher: Batcher[Any, Any] = Batcher(
+            worker.send,
             observe_batch=self.metrics.batch_sales.labels(name).observe,
             batch_items_max=section.batch_sales_max,
             queue_items_max=section.queue_sales_max,
         )
+        self._workers.append(worker)
         self._batchers.append(batcher)
         return batcher
 
@@ -235,25 +212,6 @@ class Switch:
             metrics=self.metrics.acquirer(section.id),
         )
 
-    def _reserve(self, orders: Sequence[SaleOrder]) -> list[ReserveResult]:
-        return Reserver(self._engine, self._tariffs, self._policy).reserve(orders)
-
-    def _inquire(self, inquiries: Sequence[Inquiry]) -> list[InquiryAnswer]:
-        return inquire(self._engine, self._tariffs, self._policy, inquiries)
-
-    def _reload_tariffs(self) -> Deferred[None]:
-        """Take up what was published meanwhile; when the database is away the present tariffs stay."""
-        loaded: Deferred[TariffBook] = deferToThreadPool(self._reactor, self._threads, load_tariffs, self._engine)
-        return loaded.addCallbacks(self._take_tariffs, _log_reload_failure)
-
-    def _take_tariffs(self, tariffs: TariffBook) -> None:
-        self._tariffs = tariffs
-
-    def _find_unresolved(self, reserved_before: datetime, limit: int) -> Deferred[Sequence[ReservedSale]]:
-        find = partial(unresolved, self._engine, reserved_before=reserved_before, limit=limit)
-        found: Deferred[Sequence[ReservedSale]] = deferToThreadPool(self._reactor, self._threads, find)
-        return found
-
 
 def run(settings: Settings, *, dsn: str, run_file: Path | None = None) -> None:
     """Run a switch until SIGTERM or Ctrl-C; returns after its drain.
@@ -266,7 +224,7 @@ def run(settings: Settings, *, dsn: str, run_file: Path | None = None) -> None:
     from twisted.internet import reactor  # noqa: TID251 - importing it installs it, so only the process may
 
     assert IReactorCore.providedBy(reactor)
-    sys.setswitchinterval(float(os.environ.get("SWI","0.005")))
+    sys.setswitchinterval(float(os.environ.get("SWI", "0.005")))
     stream = sys.stdout if settings.log.file is None else settings.log.file.open("a", encoding="utf-8")
     configure(stream, settings.log.level)
     switch = Switch(settings, dsn=dsn, reactor=reactor)
@@ -287,10 +245,6 @@ def write_run_file(path: Path, addresses: Mapping[str, Any]) -> None:
     draft = path.with_suffix(".draft")
     draft.write_text(json.dumps({"pid": os.getpid(), **addresses}, indent=1) + "\n")
     draft.replace(path)
-
-
-def _log_reload_failure(failure: Failure) -> None:
-    log.warning(Event.LEDGER_LOST, doing="reload tariffs", failure=failure.getErrorMessage())
 
 
 def _policy(settings: Settings) -> SalePolicy:

@@ -10,13 +10,11 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from switch.connection import CloseReason
+from switch.stage_seconds import StageHistogram, StageSeconds
 from vending.response_code import ResponseCode
 
 STAGES: Final = ("decode", "verify_mac", "reserve", "mint", "sign", "post", "whole")
 """The steps of one sale, as the latency histogram names them; ``whole`` is from the last octet of the request to the answer."""
-
-_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0)
-"""From half a millisecond (a MAC) to the longest answer deadline; each further bucket costs every scrape."""
 
 _BATCH = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048)
 
@@ -35,7 +33,7 @@ class AcquirerMetrics:
         self._requests: dict[tuple[str, ResponseCode], Counter] = {}
         self._refusals: dict[str, Counter] = {}
         self._closed: dict[CloseReason, Counter] = {}
-        self._seconds: dict[str, Histogram] = {
+        self._seconds: dict[str, StageHistogram] = {
             stage: parent.stage_seconds.labels(acquirer_id, stage) for stage in STAGES
         }
         self.connections = parent.connections.labels(acquirer_id)
@@ -114,9 +112,8 @@ class Metrics:
             "Frames that could not be read as a message, by the first thing wrong.",
             ("acquirer", "reason"),
         )
-        self.stage_seconds = self._histogram(
-            "stage_seconds", "Time per stage of one sale.", ("acquirer", "stage"), _SECONDS
-        )
+        self.stage_seconds = StageSeconds()
+        self.registry.register(self.stage_seconds)
         self.in_flight = self._gauge("in_flight", "Requests in work.", acquirer)
         self.replays_answered = self._counter(
             "replays_answered", "Repeats answered with the stored first answer.", acquirer

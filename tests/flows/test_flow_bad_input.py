@@ -9,6 +9,7 @@ from messages.codec import DATAFONO
 from messages.framing import FrameStyle, write_frame
 from messages.iso_message import IsoMessage
 from messages.mac import with_placeholder
+from pos import requests
 from tests.flows.conftest import Books, Monitor
 from tests.flows.raw_terminal import TPDU, RawTerminal
 from town.generate import DEMO_METER_NUMBER
@@ -68,7 +69,8 @@ def test_a_refusal_has_its_code_one_line_one_count_and_no_cost(
         assert monitor.sample("eudora_requests_total", mti=wish.mti, code=wish.code) == counted + 1
     lines = monitor.log_lines(stan=message.text(11))
     assert [line["code"] for line in lines] == [wish.code]
-    assert terminal.ask(terminal.recharge(DEMO_METER_NUMBER, 1_000_000)).text(39) == "00", "the link lives"
+    echo = requests.network(terminal.identity, terminal.moment(), requests.ECHO)
+    assert terminal.ask_body(DATAFONO.encode(echo)).text(39) == "00", "the link lives"
 
 
 def test_a_blocked_terminal_sells_nothing(open_terminal: Callable[..., RawTerminal], books: Books) -> None:

@@ -1,0 +1,76 @@
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from twisted.internet.defer import ensureDeferred
+from twisted.python.failure import Failure
+
+from ledger.errors import LedgerOutcomeUnknown, LedgerUnavailable
+from switch.batching import QueueFull
+from switch.steps import Books
+from tests.switch.sale_bench import Fake
+from vending.response_code import Refusal, ResponseCode
+
+STEPS = ["reserve", "post", "inquire", "find_original"]
+UNAVAILABLE, UNKNOWN, FULL = LedgerUnavailable("no server"), LedgerOutcomeUnknown("lost"), QueueFull()
+
+
+def _books() -> tuple[Books, dict[str, Fake[Any, Any]]]:
+    fakes: dict[str, Fake[Any, Any]] = {name: Fake(name, [], lambda item: f"result of {item}") for name in STEPS}
+    return Books(**fakes), fakes
+
+
+def _ask(books: Books, step: str) -> Any:
+    ask: Callable[[Any], Awaitable[Any]] = getattr(books, step)
+    results: list[object] = []
+    ensureDeferred(ask("item")).addBoth(results.append)  # type: ignore[arg-type]
+    (result,) = results
+    if isinstance(result, Failure):
+        result.raiseException()
+    return result
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_each_question_goes_to_its_own_step(step: str) -> None:
+    """One item in, its result out."""
+    books, fakes = _books()
+    assert _ask(books, step) == "result of item"
+    assert {name: fake.asked for name, fake in fakes.items() if fake.asked} == {step: ["item"]}
+
+
+@pytest.mark.parametrize(
+    ("step", "error", "code"),
+    [
+        ("reserve", FULL, ResponseCode.OVERLOADED),
+        ("reserve", UNAVAILABLE, ResponseCode.LEDGER_UNAVAILABLE),
+        ("reserve", UNKNOWN, ResponseCode.IN_PROGRESS),
+        ("post", FULL, ResponseCode.IN_PROGRESS),
+        ("post", UNAVAILABLE, ResponseCode.IN_PROGRESS),
+        ("post", UNKNOWN, ResponseCode.IN_PROGRESS),
+        ("inquire", FULL, ResponseCode.OVERLOADED),
+        ("inquire", UNAVAILABLE, ResponseCode.LEDGER_UNAVAILABLE),
+        ("inquire", UNKNOWN, ResponseCode.LEDGER_UNAVAILABLE),
+        ("find_original", FULL, ResponseCode.OVERLOADED),
+        ("find_original", UNAVAILABLE, ResponseCode.LEDGER_UNAVAILABLE),
+        ("find_original", UNKNOWN, ResponseCode.IN_PROGRESS),
+    ],
+    ids=repr,
+)
+def test_a_failure_is_final_only_where_nothing_can_have_been_written(
+    step: str, error: Exception, code: ResponseCode
+) -> None:
+    """Before a commit a failure costs nothing; once it may have happened nobody knows."""
+    books, fakes = _books()
+    fakes[step].plan(error)
+    with pytest.raises(Refusal) as caught:
+        _ask(books, step)
+    assert caught.value.code is code
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_fault_is_not_made_a_refusal(step: str) -> None:
+    """It goes up to where faults are counted."""
+    books, fakes = _books()
+    fakes[step].plan(ZeroDivisionError())
+    with pytest.raises(ZeroDivisionError):
+        _ask(books, step)
