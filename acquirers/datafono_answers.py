@@ -4,7 +4,12 @@ from collections.abc import Sequence
 
 from acquirers.response_codes import ISO_1987
 from messages.iso_message import IsoMessage
-from messages.subfields import DATA_ELEMENT_OCTETS_MAX, SUB_ELEMENT_HEAD_OCTETS, is_printable_latin_1, write_sub_elements
+from messages.subfields import (
+    DATA_ELEMENT_OCTETS_MAX,
+    is_printable_latin_1,
+    sub_elements_size_octets,
+    write_sub_elements,
+)
 from vending.order import InquiryAnswer, MeterAccount, ReservedSale
 from vending.quote import Quote, Taken
 from vending.response_code import ResponseCode
@@ -13,6 +18,8 @@ from vending.service import Service
 
 ECHOED_FIELDS = (2, 3, 4, 7, 11, 12, 13, 24, 37, 41, 42, 70)
 """What the caller finds again in every answer, if he sent it: by these he matches it to his request."""
+
+_ECHOED = frozenset(ECHOED_FIELDS)
 
 REJECTION_MTI = "0620"
 """Carries the refusal of something that has no answer of its own (an answer sent to us, an MTI that cannot be read)."""
@@ -35,8 +42,7 @@ def answer(message: IsoMessage | None, code: ResponseCode, more: dict[int, str] 
         return IsoMessage(mti=REJECTION_MTI, fields={39: ISO_1987[code]})
     if message.mti[:3] + "0" in REJECTION_CLASSES:
         return None
-    given = message.fields
-    fields = {number: given[number] for number in ECHOED_FIELDS if number in given}
+    fields = {number: value for number, value in message.fields.items() if number in _ECHOED}
     fields[39] = ISO_1987[code]
     if more:
         fields.update(more)
@@ -112,21 +118,18 @@ def _sale_lines(receipt: str, quote: Quote) -> str:
     head += [("BK", f"{block.units_tenths};{block.rate_e4};{block.full_rate_e4}") for block in quote.blocks]
     if quote.voluntary is not None:
         head.append(("VO", _taken(quote.voluntary)))
-    return write_sub_elements([*head, *_taken_lines(quote.taken, DATA_ELEMENT_OCTETS_MAX - _size_octets(head))])
-
-
-def _size_octets(lines: Sequence[Line]) -> int:
-    return SUB_ELEMENT_HEAD_OCTETS * len(lines) + sum([len(value) for _, value in lines])
+    room = DATA_ELEMENT_OCTETS_MAX - sub_elements_size_octets(head)
+    return write_sub_elements([*head, *_taken_lines(quote.taken, room)])
 
 
 def _taken_lines(taken: Sequence[Taken], room_octets: int) -> list[Line]:
     """Show as many lines as there is room for; how long the line is that sums up the rest depends on the sums."""
     lines = [("TK", _taken(line)) for line in taken]
-    if _size_octets(lines) <= room_octets:
+    if sub_elements_size_octets(lines) <= room_octets:
         return lines
     for shown in range(len(lines) - 1, 0, -1):
         fitting = [*lines[:shown], _more(taken[shown:])]
-        if _size_octets(fitting) <= room_octets:
+        if sub_elements_size_octets(fitting) <= room_octets:
             return fitting
     return [_more(taken)]
 

@@ -1,7 +1,7 @@
 """What a datáfono asks for: from a decoded message of dialect ``datafono`` to a call. Source: docs/wire/datafono.md."""
 
 import hashlib
-from datetime import datetime
+from datetime import date, datetime
 
 from acquirers.calls import Call, InquiryCall, NetworkCall, NetworkRequest, ReversalCall, SaleCall
 from messages.iso_message import FieldMalformed, FieldMissing, IsoMessage
@@ -183,13 +183,14 @@ def _obligation(message: IsoMessage, kind: OrderKind) -> tuple[str | None, Centa
 def digest(message: IsoMessage) -> bytes:
     """SHA-256 over the message class and `DIGEST_FIELDS`, each as number, length and value, so that no two contents look alike."""
     fields = message.fields
-    parts = [
-        f"{number}:{len(value)}:{value}" for number in DIGEST_FIELDS if (value := fields.get(number)) is not None
-    ]
+    parts = [f"{number}:{len(value)}:{value}" for number in DIGEST_FIELDS if (value := fields.get(number)) is not None]
     return hashlib.sha256("|".join([message.message_class, *parts]).encode("latin-1")).digest()
 
 
 def rrn(message: IsoMessage, now: datetime) -> str:
     """The caller's retrieval reference number, or ours: last digit of the year, day of the year, hour, STAN."""
     given = (message.get(37) or "").strip()
-    return given or f"{now.year % 10}{now.timetuple().tm_yday:03d}{now.hour:02d}{message.text(11)}"
+    if given:
+        return given
+    day_of_year = now.toordinal() - date(now.year, 1, 1).toordinal() + 1
+    return f"{now.year % 10}{day_of_year:03d}{now.hour:02d}{message.text(11)}"

@@ -11,6 +11,7 @@ from cli.meter import REJECTED_EXIT_CODE
 from cli.pos import DEFAULT_TERMINAL_ID
 from cli.processes import StartError
 from cli.system import running_system
+from config.home import eudora_home
 from messages.codec import DATAFONO
 from pos.answers import read_pins
 from town.generate import DEMO_METER_NUMBER, meter_number
@@ -25,7 +26,8 @@ OTHER_METER_NUMBER = meter_number(Service.ENERGY, 1)
 def demo() -> None:
     """Sell one recharge: a town, a switch, a security module, a datáfono, a ticket, a meter, and the books."""
     try:
-        with running_system(on_free_ports=True) as system:
+        # A home of its own, so that it disturbs nothing that runs on this machine.
+        with running_system(eudora_home() / "demo", on_free_ports=True) as system:
             click.echo("Running: PostgreSQL, security module {}:{}".format(*system.module_address), nl=False)
             click.echo(", switch {}:{}, a town of 2 000 meters.".format(*system.switch_address))
             is_right = _walk()

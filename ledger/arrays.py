@@ -13,7 +13,11 @@ def ints(values: Iterable[int | None]) -> str:
     >>> ints([1, None, -3])
     '{1,NULL,-3}'
     """
-    return "{" + ",".join(["NULL" if value is None else str(int(value)) for value in values]) + "}"
+    numbers = list(values)
+    try:
+        return "{" + ",".join(map(int.__repr__, numbers)) + "}"  # type: ignore[arg-type]
+    except TypeError:
+        return "{" + ",".join(["NULL" if number is None else int.__repr__(number) for number in numbers]) + "}"
 
 
 def texts(values: Iterable[str | None]) -> str:
@@ -22,7 +26,16 @@ def texts(values: Iterable[str | None]) -> str:
     >>> texts(['a"b', None])
     '{"a\\"b",NULL}'
     """
-    return "{" + ",".join(["NULL" if value is None else _quoted(value) for value in values]) + "}"
+    elements = list(values)
+    if not elements:
+        return "{}"
+    try:
+        joined = '","'.join(elements)  # type: ignore[arg-type]
+    except TypeError:
+        return "{" + ",".join(["NULL" if element is None else _quoted(element) for element in elements]) + "}"
+    if "\\" in joined or joined.count('"') != 2 * (len(elements) - 1):
+        return "{" + ",".join([_quoted(element) for element in elements if element is not None]) + "}"
+    return f'{{"{joined}"}}'
 
 
 def octets(values: Iterable[bytes | None]) -> str:

@@ -91,7 +91,7 @@ def read_meters(connection: Connection, numbers: Collection[str], *, for_update:
         numbers: as on the meter.
         for_update: lock their rows until the transaction ends.
     """
-    rows = connection.execute(_LOCK_METERS if for_update else _READ_METERS, {"numbers": arrays.texts(numbers)})
+    rows = connection.execute(_LOCK_METERS if for_update else _READ_METERS, {"numbers": arrays.texts(numbers)}).all()
     return {row.meter_number: _state_of(row) for row in rows}
 
 

@@ -168,7 +168,7 @@ class _Batch:
         """Look up every key, terminal and acquirer; answer repeats, and those that may not sell."""
         positions = list(first_with_key.values())
         admissions = []
-        for row in self.connection.execute(_ADMIT, journal.key_arrays(list(first_with_key))):
+        for row in self.connection.execute(_ADMIT, journal.key_arrays(list(first_with_key))).all():
             position = positions[row.position - 1]
             order = self.orders[position]
             if row.digest is not None:

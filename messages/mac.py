@@ -4,7 +4,7 @@ The MAC is the last data element: 128 if the message has any element above 64, e
 before its own value, bitmaps with its own bit set included, and neither the frame's length nor the TPDU.
 """
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from messages.iso_message import IsoMessage
@@ -57,8 +57,9 @@ def with_placeholder(message: IsoMessage) -> IsoMessage:
     return IsoMessage.unchecked(message.mti, fields)
 
 
-def _place(fields: Iterable[int]) -> int:
-    return 128 if max(fields, default=0) > 64 else 64
+def _place(fields: Mapping[int, str]) -> int:
+    numbers = list(fields)  # in ascending order
+    return 128 if numbers and numbers[-1] > 64 else 64
 
 
 def covered(encoded_with_placeholder: bytes) -> bytes:

@@ -181,9 +181,7 @@ _REPLY_DECODERS: dict[Command, Callable[[bytes], Reply]] = {
     Command.IDENTIFY: _decode_identify_reply,
     Command.DECODER_KEY: _decode_decoder_key_reply,
 }
-_REPLIES = {
-    command.reply_letters.encode("ascii"): (command, _REPLY_DECODERS.get(command)) for command in Command
-}
+_REPLIES = {command.reply_letters.encode("ascii"): (command, _REPLY_DECODERS.get(command)) for command in Command}
 _OK = Status.OK
 
 

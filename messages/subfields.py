@@ -3,7 +3,7 @@
 The length counts octets of Latin-1, which are the characters of the decoded text. Order is kept and a tag may repeat.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from string import ascii_uppercase, digits
@@ -123,6 +123,11 @@ def write_sub_elements(elements: Iterable[tuple[str, str]]) -> str:
     return text
 
 
+def sub_elements_size_octets(elements: Sequence[tuple[str, str]]) -> int:
+    """Return how much room (tag, value) pairs take, tags and lengths included."""
+    return SUB_ELEMENT_HEAD_OCTETS * len(elements) + sum([len(value) for _, value in elements])
+
+
 def first_value(elements: Iterable[SubElement], tag: str) -> str | None:
     """Return the value of the first sub-element with this tag, None if there is none."""
     return next((element.value for element in elements if element.tag == tag), None)
@@ -130,4 +135,8 @@ def first_value(elements: Iterable[SubElement], tag: str) -> str | None:
 
 def is_printable_latin_1(text: str) -> bool:
     """Whether every character is printable and below 256: no controls, no no-break space, no soft hyphen."""
-    return text.isprintable() and (text.isascii() or max(text) <= "\xff")
+    try:
+        text.encode("latin-1")
+    except UnicodeEncodeError:
+        return False
+    return text.isprintable()

@@ -9,18 +9,18 @@ next to nothing.
 
 import json
 import re
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
-from logging import getLevelNamesMapping
+from logging import DEBUG, ERROR, INFO, WARNING, getLevelNamesMapping
 from pathlib import Path
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, Protocol
 
 import structlog
-from structlog.typing import FilteringBoundLogger
+from structlog.typing import Processor
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogBeginner
 from zope.interface import implementer
 
@@ -154,13 +154,15 @@ def _complete(_: Any, method: str, event: MutableMapping[str, Any]) -> MutableMa
 
 
 def _render(_: Any, __: str, event: MutableMapping[str, Any]) -> str:
-    # Short texts cannot hold a PIN and are what a line mostly consists of.
-    return _encode(
-        {
-            key: value if type(value) is str and len(value) < _PIN_DIGITS else _plain(value)
-            for key, value in event.items()
-        }
-    )
+    # Short texts and numbers cannot hold a PIN and are what a line mostly consists of.
+    for key, value in event.items():
+        kind = type(value)
+        if kind is str:
+            if len(value) >= _PIN_DIGITS:
+                event[key] = mask_text(value)
+        elif kind is not int or not -_PIN_LEAST < value < _PIN_LEAST:
+            event[key] = _plain(value)
+    return _encode(event)
 
 
 class _Lines:
@@ -185,8 +187,8 @@ class _Output:
 
     def __init__(self) -> None:
         self.lines: _Lines | None = None
-        self.logger: FilteringBoundLogger | None = None
-        self.pipeline: object = None
+        self.level = 0
+        self.pipeline: Sequence[Processor] = ()
         self.is_bridged = False
 
 
@@ -213,8 +215,7 @@ def configure(stream: TextStream, level: str = "info", *, is_bridging_twisted: b
         logger_factory=lambda *_: lines,
         cache_logger_on_first_use=False,
     )
-    # Bound once: putting a logger together costs more than writing a line with it.
-    _output.logger = structlog.get_logger().bind()
+    _output.level = getLevelNamesMapping()[level.upper()]
     _output.pipeline = structlog.get_config()["processors"]
     if is_bridging_twisted and not _output.is_bridged:
         _output.is_bridged = True
@@ -233,26 +234,38 @@ class Log:
 
     def debug(self, event: Event, **fields: Any) -> None:
         """Write a line that only a developer wants."""
-        _logger().debug(event, **fields)  # type: ignore[arg-type]
+        _write("debug", DEBUG, event, fields)
 
     def info(self, event: Event, **fields: Any) -> None:
         """Write a line about something normal."""
-        _logger().info(event, **fields)  # type: ignore[arg-type]
+        _write("info", INFO, event, fields)
 
     def warning(self, event: Event, **fields: Any) -> None:
         """Write a line about something that an operator should know when it repeats."""
-        _logger().warning(event, **fields)  # type: ignore[arg-type]
+        _write("warning", WARNING, event, fields)
 
     def error(self, event: Event, **fields: Any) -> None:
         """Write a line about a fault; ``exc_info`` takes an exception."""
-        _logger().error(event, **fields)  # type: ignore[arg-type]
+        _write("error", ERROR, event, fields)
 
 
-def _logger() -> FilteringBoundLogger:
-    if _output.logger is None or structlog.get_config()["processors"] is not _output.pipeline:
+def _write(name: str, level: int, event: Event, fields: dict[str, Any]) -> None:
+    """Run a line through the pipeline as structlog's own loggers do, which hand the fields on as keywords four times."""
+    lines, pipeline = _output.lines, _output.pipeline
+    if lines is None or structlog.get_config()["processors"] is not pipeline:
         # Not configured by us, or by somebody else since (a test, another process's root in the same interpreter).
-        return cast(FilteringBoundLogger, structlog.get_logger())
-    return _output.logger
+        getattr(structlog.get_logger(), name)(event, **fields)
+        return
+    if level < _output.level:
+        return
+    fields["event"] = event
+    line: Any = fields
+    try:
+        for step in pipeline:
+            line = step(lines, name, line)
+    except structlog.DropEvent:
+        return
+    lines.write(line)
 
 
 log: Final = Log()

@@ -33,7 +33,7 @@ class AcquirerMetrics:
         self._requests: dict[tuple[str, ResponseCode], Counter] = {}
         self._refusals: dict[str, Counter] = {}
         self._closed: dict[CloseReason, Counter] = {}
-        self._seconds: dict[str, StageHistogram] = {
+        self.stage_seconds: dict[str, StageHistogram] = {
             stage: parent.stage_seconds.labels(acquirer_id, stage) for stage in STAGES
         }
         self.connections = parent.connections.labels(acquirer_id)
@@ -76,7 +76,7 @@ class AcquirerMetrics:
 
     def took(self, stage: str, seconds: float) -> None:
         """Record how long one of `STAGES` took."""
-        self._seconds[stage].observe(seconds)
+        self.stage_seconds[stage].observe(seconds)
 
 
 class Metrics:

@@ -1,10 +1,15 @@
 """The MACs of one network's messages, by the security module: the keys never come here."""
 
+from functools import lru_cache
+
 from acquirers.dialect import Dialect
 from messages.iso_message import IsoMessage
 from messages.mac import splice_mac
 from vending.ports import MacKey, MacMismatch, ModuleOutcomeUnknown, ModuleRefused, ModuleUnavailable, SecurityModule
 from vending.response_code import Refusal, ResponseCode
+
+TERMINALS_MAX = 4096
+"""How many terminals' key names are kept at hand; the one not heard of for longest goes."""
 
 
 class Seal:
@@ -25,7 +30,9 @@ class Seal:
         self._scheme = scheme
         self._is_diversified = is_diversified
 
-    def _key(self, terminal_id: str) -> MacKey:
+        self._key = lru_cache(TERMINALS_MAX)(self._key_of)
+
+    def _key_of(self, terminal_id: str) -> MacKey:
         diversifier = terminal_id if self._is_diversified else ""
         return MacKey(register_id=self._register_id, scheme=self._scheme, diversifier=diversifier)
 

@@ -15,10 +15,10 @@ class Stages:
         monotonic: a clock in seconds.
     """
 
-    __slots__ = ("_metrics", "_monotonic", "_started", "microseconds", "received")
+    __slots__ = ("_histograms", "_monotonic", "_started", "microseconds", "received")
 
     def __init__(self, metrics: AcquirerMetrics, monotonic: Callable[[], float]) -> None:
-        self._metrics = metrics
+        self._histograms = metrics.stage_seconds
         self._monotonic = monotonic
         self.received = self._started = monotonic()
         self.microseconds: dict[str, int] = {}
@@ -39,5 +39,5 @@ class Stages:
             self._record("whole", self._monotonic() - self.received)
 
     def _record(self, stage: str, seconds: float) -> None:
-        self._metrics.took(stage, seconds)
+        self._histograms[stage].observe(seconds)
         self.microseconds[stage] = int(seconds * _MICROSECONDS)

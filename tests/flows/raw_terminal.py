@@ -3,7 +3,6 @@
 import itertools
 import secrets
 import socket
-
 from datetime import UTC, datetime
 from typing import Any
 

@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -178,6 +179,38 @@ def test_a_switch_killed_in_mid_load_leaves_nothing_unresolved(
     sold = 20 + sum(DATAFONO.decode(final).text(39) == "00" for final in finals)
     assert before - books.float_centavos() == 1_000_000 * sold
     assert books.differences() == []
+
+
+def _workers(system: RunningSystem) -> list[int]:
+    """The ledger workers of the switch."""
+    children = Path(f"/proc/{system.switch.pid}/task/{system.switch.pid}/children").read_text().split()
+    return [int(pid) for pid in children]
+
+
+def test_ledger_workers_killed_in_mid_load_come_back_and_nothing_is_lost(
+    system: RunningSystem, open_terminal: Callable[..., RawTerminal], books: Books, monitor: Monitor
+) -> None:
+    """When every worker is killed at once their batches are unknown, new workers take over, and each request ends once."""
+    _wait_for_module(monitor)
+    terminals = [open_terminal(f"T{index:07d}") for index in range(20, 60)]
+    before = books.float_centavos()
+    messages = [each.recharge(_meter(books, index), 1_000_000) for index, each in enumerate(terminals)]
+    for each, message in zip(terminals, messages, strict=True):
+        each.send_body(each.seal(message))
+    time.sleep(0.03)
+    killed = _workers(system)
+    assert len(killed) == 5
+    for pid in killed:
+        os.kill(pid, signal.SIGKILL)
+    finals = [
+        _final_answer_unless(open_terminal, each, message, {"92"})
+        for each, message in zip(terminals, messages, strict=True)
+    ]
+    _wait_until(lambda: books.value("SELECT count(*) FROM sale WHERE state = 'reserved'") == 0)
+    assert {DATAFONO.decode(final).text(39) for final in finals} == {"00"}
+    assert before - books.float_centavos() == 1_000_000 * len(terminals)
+    assert books.differences() == []
+    assert not set(killed) & set(_workers(system))
 
 
 def test_sigterm_drains(

@@ -4,7 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
+from sqlalchemy import text
 
+from cli import context
 from messages.codec import DATAFONO
 from messages.framing import FrameStyle, write_frame
 from messages.iso_message import IsoMessage
@@ -79,6 +81,25 @@ def test_a_blocked_terminal_sells_nothing(open_terminal: Callable[..., RawTermin
     assert code is not None
     terminal = open_terminal(str(code))
     assert terminal.ask(terminal.recharge(DEMO_METER_NUMBER, 2_000_000)).text(39) == "58"
+
+
+def test_a_float_that_is_short_sells_nothing(terminal: RawTerminal, books: Books, monitor: Monitor) -> None:
+    """A network whose deposit is used up gets 51, and the refusal is kept: the repeat gets the same octets."""
+    available = books.float_centavos()
+    account = "UPDATE account SET pending_centavos = pending_centavos + :taken WHERE id = (SELECT float_account_id FROM acquirer)"
+    with context.engine().begin() as connection:
+        connection.execute(text(account), {"taken": available - 999_999})
+    try:
+        message = terminal.recharge(DEMO_METER_NUMBER, 1_000_000)
+        first = terminal.ask_raw(terminal.seal(message))
+        assert DATAFONO.decode(first).text(39) == "51"
+        assert books.float_centavos() == 999_999
+        assert monitor.sample("eudora_requests_total", mti="0200", code="float_short") >= 1
+    finally:
+        with context.engine().begin() as connection:
+            connection.execute(text(account), {"taken": 999_999 - available})
+    assert terminal.ask_raw(terminal.seal(requests.as_repeat(message))) == first
+    assert books.differences() == []
 
 
 def test_a_wrong_mac_sells_nothing(

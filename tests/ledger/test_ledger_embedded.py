@@ -112,9 +112,12 @@ def test_a_connection_lost_during_commit_is_an_unknown_outcome(books: Books) -> 
     from sqlalchemy import event
 
     order = books.order()
+    cuts: list[int] = []
 
     def commit_and_cut(connection: object) -> None:
-        event.remove(books.engine, "commit", commit_and_cut)
+        if cuts:
+            return
+        cuts.append(1)
         raw = connection.connection.driver_connection  # type: ignore[attr-defined]
         raw.execute("COMMIT")
         raw.close()
@@ -131,8 +134,12 @@ def test_a_session_that_is_ended_by_the_operator_means_nothing_was_done(books: B
     """A statement that loses its connection before COMMIT leaves nothing behind."""
     from sqlalchemy import event
 
+    cuts: list[int] = []
+
     def cut(connection: object, *_arguments: object) -> None:
-        event.remove(books.engine, "before_cursor_execute", cut)
+        if cuts:
+            return
+        cuts.append(1)
         pid = connection.connection.driver_connection.info.backend_pid  # type: ignore[attr-defined]
         other = open_engine(str(books.engine.url.render_as_string(hide_password=False)))
         with other.connect() as operator:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Engine, inspect, text
+from sqlalchemy import CheckConstraint, Engine, inspect, text
 
 from ledger.database import open_engine
 from ledger.embedded import EmbeddedPostgres
@@ -25,9 +25,7 @@ def test_check_constraints_and_comments_are_migrated_too(new_database: Callable[
     """What the comparison above does not look at."""
     inspector = inspect(new_database())
     for table in metadata.tables.values():
-        expected = {
-            str(constraint.name) for constraint in table.constraints if constraint.__visit_name__ == "check_constraint"
-        }
+        expected = {str(constraint.name) for constraint in table.constraints if isinstance(constraint, CheckConstraint)}
         assert {check["name"] for check in inspector.get_check_constraints(table.name)} == expected
         assert inspector.get_table_comment(table.name)["text"] == table.comment
         assert table.comment is not None

@@ -11,6 +11,8 @@ from messages.subfields import (
     build_sub_elements,
     first_value,
     parse_sub_elements,
+    sub_elements_size_octets,
+    write_sub_elements,
 )
 
 TAGS = st.from_regex(r"[A-Z][A-Z0-9]", fullmatch=True)
@@ -27,6 +29,9 @@ def test_what_is_built_is_read_back_in_order(elements: list[SubElement]) -> None
     text = build_sub_elements(elements)
     assert list(parse_sub_elements(text)) == elements
     assert len(text) == len(text.encode("latin-1")) == sum(element.size_octets for element in elements)
+    pairs = [(element.tag, element.value) for element in elements]
+    assert write_sub_elements(iter(pairs)) == text
+    assert sub_elements_size_octets(pairs) == len(text)
 
 
 @settings(deadline=None)
@@ -89,3 +94,5 @@ def test_a_bad_sub_element_cannot_be_made(tag: str, value: str) -> None:
     """A tag of another form, a character outside Latin-1 and a control are our own faults."""
     with pytest.raises(ValueError, match="sub-element"):
         SubElement(tag, value)
+    with pytest.raises(ValueError, match="sub-element"):
+        write_sub_elements([("HN", "Ana"), (tag, value)])

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from messages.tpdu import Tpdu, TpduError, split_tpdu
+from messages.tpdu import Tpdu, TpduError, split_tpdu, turn_tpdu
 
 
 def test_the_answer_goes_back_to_where_the_request_came_from() -> None:
@@ -22,13 +22,15 @@ def test_any_address_comes_back(addresses: bytes, message: bytes) -> None:
     tpdu, rest = split_tpdu(frame)
     assert tpdu.octets + rest == frame
     assert tpdu.swapped().swapped() == tpdu
+    assert turn_tpdu(frame) == (tpdu.swapped().octets, message)
 
 
 @pytest.mark.parametrize("frame", [b"", b"\x60\x00\x03\x00", bytes.fromhex("6800030000"), bytes.fromhex("0800822000")])
 def test_a_frame_without_a_tpdu_is_refused(frame: bytes) -> None:
     """A frame too short, or with another identifier, has no TPDU."""
-    with pytest.raises(TpduError):
-        split_tpdu(frame)
+    for split in (split_tpdu, turn_tpdu):
+        with pytest.raises(TpduError):
+            split(frame)
 
 
 @pytest.mark.parametrize("address", ["", "003", "00003", "00g3", "00a3", "0 03", " 0003"])
