@@ -3,7 +3,8 @@
     .venv/bin/python -m benchmarks.security_module [--seconds 2] [--repeats 5] [--directory ON_A_REAL_DISK]
 
 Prints one JSON object: the median of the repeats, and the module's own CPU time per operation. Each mint is one token for a meter
-that has been seen before in this run or not, half and half; the module's decoder key cache starts empty.
+that has been seen before in this run or not, half and half; the module's decoder key cache starts empty. The last lines are of whole
+sales in bursts, as a switch sends them: so many verifications, then their mints, then the MACs of their answers.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from pathlib import Path
 
 from messages.security_module import (
     FrameReader,
+    GenerateMac,
     MacKey,
     MintRequest,
     Refused,
@@ -44,6 +46,10 @@ PIPELINE = 256
 METERS = 20_000
 MESSAGE_OCTETS = 120
 """A recharge request of the terminals' dialect without its MAC."""
+ANSWER_OCTETS = 330
+"""Its answer, with one token and the lines of its ticket."""
+BURSTS = (1, 4, 16, 64)
+"""Sales that a switch has at the same step at the same moment."""
 
 
 @contextmanager
@@ -120,6 +126,22 @@ def macs(register_id: int, scheme: str) -> Iterator[Request]:
             yield VerifyMac(key=key, mac=bytes(8), data=data)
 
 
+def sell(
+    link: ssl.SSLSocket, verifications: Iterator[Request], orders: Iterator[Request], seconds: float, burst: int
+) -> int:
+    """Sell in bursts of *burst* for *seconds*, each step of all of them before the next; return how many."""
+    data = bytes(ANSWER_OCTETS)
+    started = time.perf_counter()
+    done = 0
+    while time.perf_counter() < started + seconds:
+        asked = [next(verifications) for _ in range(burst)]
+        answers = [GenerateMac(key=each.key, data=data) for each in asked if isinstance(each, VerifyMac)]
+        for step in (asked, [next(orders) for _ in range(burst)], answers):
+            drive(link, iter(step), 0.0, burst)
+        done += burst
+    return done
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser()
@@ -155,6 +177,15 @@ def main() -> None:
                         costs.append((cpu_seconds(pid) - before) / done * 1e6)
                     report[f"{name}_{label}_per_second"] = round(statistics.median(rates))
                     report[f"{name}_{label}_module_cpu_us"] = round(statistics.median(costs), 1)
+            verifications, orders = macs(10, "X9.19"), mints(11)
+            next(orders)
+            for burst in BURSTS:
+                costs = []
+                for _ in range(options.repeats):
+                    before = cpu_seconds(pid)
+                    done = sell(link, verifications, orders, options.seconds, burst)
+                    costs.append((cpu_seconds(pid) - before) / done * 1e6)
+                report[f"sale_in_bursts_of_{burst}_module_cpu_us"] = round(statistics.median(costs), 1)
     print(json.dumps(report, indent=1))
 
 

@@ -15,7 +15,7 @@ def ints(values: Iterable[int | None]) -> str:
     """
     numbers = list(values)
     try:
-        return "{" + ",".join(map(int.__repr__, numbers)) + "}"  # type: ignore[arg-type]
+        return "{" + ",".join(map(int.__repr__, numbers)) + "}"
     except TypeError:
         return "{" + ",".join(["NULL" if number is None else int.__repr__(number) for number in numbers]) + "}"
 

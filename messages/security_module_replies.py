@@ -2,11 +2,11 @@
 
 import struct
 from collections.abc import Callable
+from typing import Any
 
 from messages.security_module_frame import (
     FRAME_OCTETS_MAX,
     HEADER,
-    LENGTH,
     MAC_OCTETS,
     PROTOCOL_VERSION,
     TOKEN_DIGITS,
@@ -41,6 +41,8 @@ _COUNT = struct.Struct(">H")
 _REGISTER_COUNT = struct.Struct(">HQQQ")
 _CHECK_VALUE = struct.Struct(">H3s")
 _CLOCK = struct.Struct(">Q")
+_HEAD = struct.Struct(">IBQ2s2s")
+"""Length, header and status of a reply, in one."""
 _STATUS_OCTETS = 2
 _FIELDS_START = HEADER.size + _STATUS_OCTETS
 _DECODER_KEY_OCTETS = (8, 16)
@@ -74,25 +76,36 @@ def _encode_mint_reply(reply: MintReply) -> bytes:
     return bytes((len(tokens),)) + b"".join(tokens)
 
 
-def _reply_fields(reply: Reply) -> tuple[Command, bytes]:
-    match reply:
-        case MintReply():
-            return Command.MINT, _encode_mint_reply(reply)
-        case MacVerified():
-            return Command.VERIFY_MAC, b""
-        case MacReply():
-            return Command.GENERATE_MAC, reply.mac
-        case VerifyTokenReply():
-            fields = _VERIFIED_TOKEN.pack(reply.token_class, reply.subclass, reply.tid, reply.units_tenths)
-            return Command.VERIFY_TOKEN, fields
-        case CountersReply():
-            return Command.COUNTERS, _encode_counters_reply(reply)
-        case IdentifyReply():
-            return Command.IDENTIFY, _encode_identify_reply(reply)
-        case DecoderKeyReply():
-            return Command.DECODER_KEY, reply.key.reveal()
-        case Refused():
-            return reply.command, b""
+def _encode_nothing(_: MacVerified) -> bytes:
+    return b""
+
+
+def _encode_mac_reply(reply: MacReply) -> bytes:
+    return reply.mac
+
+
+def _encode_verify_token_reply(reply: VerifyTokenReply) -> bytes:
+    return _VERIFIED_TOKEN.pack(reply.token_class, reply.subclass, reply.tid, reply.units_tenths)
+
+
+def _encode_decoder_key_reply(reply: DecoderKeyReply) -> bytes:
+    return reply.key.reveal()
+
+
+# One look-up by type: three replies belong to every sale.
+_REPLY_ENCODERS: dict[type[Reply], tuple[bytes, Callable[[Any], bytes]]] = {
+    reply: (command.reply_letters.encode("ascii"), encode)
+    for reply, command, encode in (
+        (MintReply, Command.MINT, _encode_mint_reply),
+        (MacVerified, Command.VERIFY_MAC, _encode_nothing),
+        (MacReply, Command.GENERATE_MAC, _encode_mac_reply),
+        (VerifyTokenReply, Command.VERIFY_TOKEN, _encode_verify_token_reply),
+        (CountersReply, Command.COUNTERS, _encode_counters_reply),
+        (IdentifyReply, Command.IDENTIFY, _encode_identify_reply),
+        (DecoderKeyReply, Command.DECODER_KEY, _encode_decoder_key_reply),
+    )
+}
+_OK_CODE = Status.OK.code.encode("ascii")
 
 
 def encode_reply(correlation_id: int, reply: Reply) -> bytes:
@@ -102,15 +115,18 @@ def encode_reply(correlation_id: int, reply: Reply) -> bytes:
         LocalFieldError: a field does not fit the protocol; a bug of the module.
     """
     try:
-        command, fields = _reply_fields(reply)
-        header = HEADER.pack(PROTOCOL_VERSION, correlation_id, command.reply_letters.encode("ascii"))
+        if isinstance(reply, Refused):
+            letters, code, fields = reply.command.reply_letters.encode("ascii"), reply.status.code.encode("ascii"), b""
+        else:
+            letters, encode = _REPLY_ENCODERS[type(reply)]
+            code, fields = _OK_CODE, encode(reply)
+        octets = _FIELDS_START + len(fields)
+        head = _HEAD.pack(octets, PROTOCOL_VERSION, correlation_id, letters, code)
     except (struct.error, ValueError) as error:
         raise LocalFieldError(f"a reply does not fit its fields: {error}") from error
-    status = reply.status if isinstance(reply, Refused) else Status.OK
-    octets = len(header) + _STATUS_OCTETS + len(fields)
     if octets > FRAME_OCTETS_MAX:
         raise LocalFieldError(f"frame of {octets} octets, more than {FRAME_OCTETS_MAX}")
-    return b"".join((LENGTH.pack(octets), header, status.code.encode("ascii"), fields))
+    return head + fields
 
 
 def _decode_mint_reply(fields: bytes) -> Reply:

@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from messages.security_module_frame import (
@@ -45,7 +46,8 @@ _VERIFY_TOKEN = struct.Struct(">H18sBB20s")
 _GENERATE_MAC = struct.Struct(">HBB")
 _VERIFY_MAC = struct.Struct(">HBB8s")
 _DECODER_KEY = struct.Struct(">H18sBB")
-_COMMAND_BY_LETTERS = {command.value.encode("ascii"): command for command in Command if command is not Command.UNKNOWN}
+MAC_KEYS_MAX = 20_000
+"""Names of MAC keys kept as they were read, some 400 octets each: as many terminals as the module keeps keys of."""
 
 _SCHEME_CODES = {MacScheme.X9_19: 1, MacScheme.AES_CMAC: 2}
 _SCHEME_NAMES = {code: scheme for scheme, code in _SCHEME_CODES.items()}
@@ -184,7 +186,9 @@ def _decode_verify_token(fields: bytes) -> VerifyToken:
     )
 
 
+@lru_cache(maxsize=MAC_KEYS_MAX)
 def _read_mac_key(register_id: int, scheme: int, diversifier: bytes, octets: int) -> MacKey:
+    """Read the name of a key. Terminals come back: reading one again would cost more than all else of a MAC request."""
     require(scheme in _SCHEME_NAMES, "MAC scheme")
     require(octets <= DIVERSIFIER_OCTETS_MAX and len(diversifier) == octets, "diversifier length")
     text = diversifier.decode("ascii")
@@ -227,14 +231,18 @@ def _decode_decoder_key(fields: bytes) -> DecoderKey:
     )
 
 
-_REQUEST_DECODERS: dict[Command, Callable[[bytes], Request]] = {
-    Command.MINT: _decode_mint,
-    Command.VERIFY_TOKEN: _decode_verify_token,
-    Command.GENERATE_MAC: _decode_generate_mac,
-    Command.VERIFY_MAC: _decode_verify_mac,
-    Command.COUNTERS: _decode_read_counters,
-    Command.IDENTIFY: _decode_identify,
-    Command.DECODER_KEY: _decode_decoder_key,
+# One look-up by letters, likewise.
+_REQUEST_DECODERS: dict[bytes, tuple[Command, Callable[[bytes], Request]]] = {
+    command.value.encode("ascii"): (command, decode)
+    for command, decode in (
+        (Command.MINT, _decode_mint),
+        (Command.VERIFY_TOKEN, _decode_verify_token),
+        (Command.GENERATE_MAC, _decode_generate_mac),
+        (Command.VERIFY_MAC, _decode_verify_mac),
+        (Command.COUNTERS, _decode_read_counters),
+        (Command.IDENTIFY, _decode_identify),
+        (Command.DECODER_KEY, _decode_decoder_key),
+    )
 }
 
 
@@ -252,10 +260,11 @@ def decode_request(body: bytes) -> tuple[int, Request]:
         FieldError: a field cannot be read; answer its status. Anything else is a bug.
     """
     correlation_id, letters = read_header(body)
-    command = _COMMAND_BY_LETTERS.get(letters)
-    if command is None:
+    found = _REQUEST_DECODERS.get(letters)
+    if found is None:
         raise FieldError(correlation_id, Command.UNKNOWN, Status.UNKNOWN_COMMAND, "command")
+    command, decode = found
     try:
-        return correlation_id, _REQUEST_DECODERS[command](body[HEADER.size :])
+        return correlation_id, decode(body[HEADER.size :])
     except (struct.error, ValueError) as error:
         raise FieldError(correlation_id, command, Status.FORMAT_ERROR, str(error)) from error

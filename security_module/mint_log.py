@@ -58,17 +58,9 @@ class Decision:
     is_repeat: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Row:
-    sequence: int
-    request_id: int
-    digest: bytes
-    register_id: int
-    tokens: int
-    units_tenths: int
-    status: Status
-    decided_at: str
-    chain: bytes
+# Sequence, request id (signed), digest, register, tokens, units in tenths, name of the status, time, chain: as it stands in the table.
+_Row = tuple[int, int, bytes, int, int, int, str, str, bytes]
+_DONE = Decision(status=Status.OK, is_repeat=False)
 
 
 class MintLogError(Exception):
@@ -163,10 +155,10 @@ class MintLog:
             status = self._judge(candidate, counts, now)
             sequence += 1
             row = _make_row(sequence, request, digest, status, decided_at, chain)
-            chain = row.chain
+            chain = row[-1]
             rows.append(row)
             known[request.request_id] = (digest, status)
-            decisions.append(Decision(status=status, is_repeat=False))
+            decisions.append(_DONE if status is Status.OK else Decision(status=status, is_repeat=False))
         if rows:
             self._write(rows, counts)
             self._counts, self._sequence, self._chain = counts, sequence, chain
@@ -206,23 +198,7 @@ class MintLog:
         run = self._database
         run.execute("BEGIN IMMEDIATE")
         try:
-            run.executemany(
-                "INSERT INTO mint VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [
-                    (
-                        row.sequence,
-                        _signed(row.request_id),
-                        row.digest,
-                        row.register_id,
-                        row.tokens,
-                        row.units_tenths,
-                        row.status.name,
-                        row.decided_at,
-                        row.chain,
-                    )
-                    for row in rows
-                ],
-            )
+            run.executemany("INSERT INTO mint VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
             run.executemany(
                 "INSERT OR REPLACE INTO counter VALUES (?, ?, ?, ?)",
                 [(count.register_id, count.requests, count.tokens, count.units_tenths) for count in changed],
@@ -242,27 +218,15 @@ class MintLog:
 def _make_row(
     sequence: int, request: MintRequest, digest: bytes, status: Status, decided_at: str, chain: bytes
 ) -> _Row:
+    request_id, register_id, tokens = request.request_id, request.register_id, len(request.tokens)
     units = sum([units for _, units in request.tokens])
-    link = _link(
-        chain,
-        (sequence, request.request_id, request.register_id, len(request.tokens), units, status.name, decided_at),
-        digest,
-    )
-    return _Row(
-        sequence=sequence,
-        request_id=request.request_id,
-        digest=digest,
-        register_id=request.register_id,
-        tokens=len(request.tokens),
-        units_tenths=units,
-        status=status,
-        decided_at=decided_at,
-        chain=link,
-    )
+    name = status.name
+    link = _link(chain, f"{sequence}|{request_id}|{register_id}|{tokens}|{units}|{name}|{decided_at}", digest)
+    return sequence, _signed(request_id), digest, register_id, tokens, units, name, decided_at, link
 
 
-def _link(chain: bytes, fields: tuple[object, ...], digest: bytes) -> bytes:
-    return hashlib.sha256(chain + "|".join(map(str, fields)).encode("ascii") + digest).digest()
+def _link(chain: bytes, fields: str, digest: bytes) -> bytes:
+    return hashlib.sha256(chain + fields.encode("ascii") + digest).digest()
 
 
 def _count(register_id: int, requests: int = 0, tokens: int = 0, units_tenths: int = 0) -> RegisterCount:
@@ -290,7 +254,7 @@ def audit(path: Path) -> tuple[RegisterCount, ...]:
         database.execute("BEGIN")  # One snapshot, while the module may be running.
         for row in database.execute("SELECT * FROM mint ORDER BY sequence"):
             sequence, request_id, digest, register_id, tokens, units, status, decided_at, link = row
-            fields = (sequence, _unsigned(request_id), register_id, tokens, units, status, decided_at)
+            fields = f"{sequence}|{_unsigned(request_id)}|{register_id}|{tokens}|{units}|{status}|{decided_at}"
             chain = _link(chain, fields, digest)
             if chain != link:
                 raise MintLogError(f"the chain of the mint log breaks at row {sequence}")

@@ -87,6 +87,7 @@ class Session:
         """
         self._module = module
         self._role = role
+        self._allowed = frozenset(request for request, command in _COMMAND_OF.items() if role.may(command))
         self._has_output = has_output
         self._reader = FrameReader()
         self._output: list[bytes] = []
@@ -116,16 +117,16 @@ class Session:
         except FieldError as error:
             self._answer(error.correlation_id, Refused(command=error.command, status=error.status))
             return
-        command = _COMMAND_OF[type(request)]
-        if not self._role.may(command):
-            self._answer(correlation_id, Refused(command=command, status=Status.PERMISSION))
+        kind = type(request)
+        if kind not in self._allowed:
+            self._answer(correlation_id, Refused(command=_COMMAND_OF[kind], status=Status.PERMISSION))
         elif isinstance(request, MintRequest):
             self._mint(correlation_id, request)
         else:
             try:
                 self._answer(correlation_id, self._reply(request))
             except (MacRefused, MintRefused) as error:
-                self._answer(correlation_id, Refused(command=command, status=error.status))
+                self._answer(correlation_id, Refused(command=_COMMAND_OF[kind], status=error.status))
 
     def _reply(self, request: Request) -> Reply:
         module = self._module

@@ -6,7 +6,7 @@ under load the items that gathered while the last batch was committing go togeth
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
@@ -32,35 +32,38 @@ class StepFailed(Exception):
     """A fault of ours in a step, with the traceback of where it happened; nothing of the item was written."""
 
 
+Run = Callable[[Sequence[Any]], Deferred[Sequence[Outcome]]]
+"""Sends a batch to a worker; fires with an outcome for each item, in order (see `switch.worker_codec`), or fails for all of them."""
+
+
 class Batcher(Generic[Item, Result]):
-    """One step of the sale, run batch by batch, one batch at a time.
+    """One step of the sale, run batch by batch.
 
     Args:
-        run: sends a batch to whoever does it and fires with an outcome for each item, in order (see `switch.worker_codec`), or
-            fails for all of them.
+        workers: each takes one batch at a time, whichever is free first.
         observe_batch: told the size of each batch.
     """
 
     def __init__(
         self,
-        run: Callable[[Sequence[Item]], Deferred[Sequence[Outcome]]],
+        workers: Sequence[Run],
         *,
         observe_batch: Callable[[int], None] = lambda size: None,
         batch_items_max: int = BATCH_ITEMS_MAX,
         queue_items_max: int = QUEUE_ITEMS_MAX,
     ) -> None:
-        self._run = run
+        self._free = deque(workers)
+        self._workers_count = len(workers)
         self._observe_batch = observe_batch
         self._batch_items_max = batch_items_max
         self._queue_items_max = queue_items_max
         self._waiting: deque[tuple[Item, Deferred[Result]]] = deque()
-        self._is_running = False
         self._idle: list[Deferred[None]] = []
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing waits and nothing runs."""
-        return not self._is_running and not self._waiting
+        return not self._waiting and len(self._free) == self._workers_count
 
     def when_idle(self) -> Deferred[None]:
         """Fire when all that was submitted has ended."""
@@ -81,21 +84,24 @@ class Batcher(Generic[Item, Result]):
             raise QueueFull
         result: Deferred[Result] = Deferred()
         self._waiting.append((item, result))
-        if not self._is_running:
+        if self._free:
             self._run_next()
         return result
 
     def _run_next(self) -> None:
-        self._is_running = bool(self._waiting)
-        if not self._is_running:
+        if not self._waiting:
             return
+        run = self._free.popleft()
         count = min(len(self._waiting), self._batch_items_max)
         batch = [self._waiting.popleft() for _ in range(count)]
         self._observe_batch(count)
-        self._run([item for item, _ in batch]).addBoth(self._finish, batch)
+        run([item for item, _ in batch]).addBoth(self._finish, batch, run)
 
-    def _finish(self, outcomes: Sequence[Outcome] | Failure, batch: list[tuple[Item, Deferred[Result]]]) -> None:
+    def _finish(
+        self, outcomes: Sequence[Outcome] | Failure, batch: list[tuple[Item, Deferred[Result]]], run: Run
+    ) -> None:
         # The next batch starts first: its worker works while the results of this one are answered.
+        self._free.append(run)
         self._run_next()
         if not isinstance(outcomes, Failure) and len(outcomes) != len(batch):
             outcomes = Failure(StepFailed(f"{len(outcomes)} outcomes for {len(batch)} items"))

@@ -113,11 +113,11 @@ def test_environment_beats_secrets_and_secrets_beat_the_file(monkeypatch: pytest
     secrets = tmp_path / "secrets"
     secrets.mkdir()
     (secrets / "database__writers").write_text("4\n")
-    (secrets / "database__readers").write_text("5\n")
-    monkeypatch.setenv("EUDORA_DATABASE__READERS", "6")
+    (secrets / "switch__batch_sales_max").write_text("5\n")
+    monkeypatch.setenv("EUDORA_SWITCH__BATCH_SALES_MAX", "6")
     monkeypatch.setenv("EUDORA_ACQUIRERS__DATAFONO__CONNECTIONS_MAX", "7")
     settings = load(path, secrets_directory=secrets)
-    assert (settings.database.writers, settings.database.readers) == (4, 6)
+    assert (settings.database.writers, settings.switch.batch_sales_max) == (4, 6)
     assert settings.acquirers["datafono"].connections_max == 7
     assert settings.acquirers["datafono"].listen_port == 7200
 

@@ -42,7 +42,7 @@ class Bench:
         self.worker = Worker()
         self.sizes: list[int] = []
         self.got: list[Any] = []
-        self.batcher: Batcher[str, str] = Batcher(self.worker.send, observe_batch=self.sizes.append, **limits)
+        self.batcher: Batcher[str, str] = Batcher([self.worker.send], observe_batch=self.sizes.append, **limits)
 
     def submit(self, *items: str) -> None:
         for item in items:
@@ -160,8 +160,25 @@ def test_work_that_a_result_brings_is_waited_for_too() -> None:
     bench = Bench()
     told: list[int] = []
     bench.batcher.submit("a").addCallback(lambda _: bench.submit("b"))
-    bench.batcher.when_idle().addCallback(told.append)
+    bench.batcher.when_idle().addCallback(lambda _: told.append(1))
     bench.worker.answer()
     assert told == []
     bench.worker.answer()
-    assert told == [None]
+    assert told == [1]
+
+
+def test_two_workers_take_a_batch_each_and_the_free_one_takes_the_next() -> None:
+    """A second worker means a second batch under way, and whoever is free first goes on."""
+    one, two = Worker(), Worker()
+    batcher: Batcher[str, str] = Batcher([one.send, two.send])
+    got: list[str] = []
+    for item in "abcd":
+        batcher.submit(item).addCallback(got.append)
+    assert (one.batches, two.batches) == ([["a"]], [["b"]])
+    two.answer()
+    assert two.batches == [["b"], ["c", "d"]]
+    assert not batcher.is_idle
+    one.answer()
+    two.answer()
+    assert got == ["B", "A", "C", "D"]
+    assert batcher.is_idle
