@@ -199,7 +199,7 @@ def test_ledger_workers_killed_in_mid_load_come_back_and_nothing_is_lost(
         each.send_body(each.seal(message))
     time.sleep(0.03)
     killed = _workers(system)
-    assert len(killed) == 5
+    assert len(killed) >= 5
     for pid in killed:
         os.kill(pid, signal.SIGKILL)
     finals = [
