@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -95,25 +95,26 @@ def running_system(
     with _at_home(home):
         prepare(meters=meters, terminals=terminals)
         section = context.settings().security_module.endpoints[0]
-        module = context.start_security_module(FREE_PORT if on_free_ports else str(section))
-        try:
+        with ExitStack() as stack:
+            module = context.start_security_module(FREE_PORT if on_free_ports else str(section))
+            # Whatever process plays the part when the end comes: a test may have replaced it.
+            running: list[RunningSystem] = []
+            stack.callback(lambda: (running[0].security_module if running else module).stop())
             address = str(module.run["host"]), int(module.run["port"])
             zero = 0 if on_free_ports else None
             switch = start_switch(address, port=zero, metrics_port=zero, environment=environment)
-            system = RunningSystem(
-                home=context.home(),
-                dsn=context.database_dsn(),
-                security_module=module,
-                switch=switch,
-                postgres_pid=_postmaster_pid(),
-                environment=environment or {},
+            stack.callback(lambda: (running[0].switch if running else switch).stop())
+            running.append(
+                RunningSystem(
+                    home=context.home(),
+                    dsn=context.database_dsn(),
+                    security_module=module,
+                    switch=switch,
+                    postgres_pid=_postmaster_pid(),
+                    environment=environment or {},
+                )
             )
-            try:
-                yield system
-            finally:
-                system.switch.stop()
-        finally:
-            module.stop()
+            yield running[0]
 
 
 def prepare(*, meters: int = DEFAULT_METERS, terminals: int = DEFAULT_TERMINALS) -> None:

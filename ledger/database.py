@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import psycopg
 from sqlalchemy import Connection, Engine, create_engine, text
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError
+from sqlalchemy.exc import DBAPIError, TimeoutError
 
 from ledger.errors import LedgerOutcomeUnknown, LedgerUnavailable
 
@@ -78,7 +78,7 @@ def transact(engine: Engine, work: Callable[[Connection, int], Result]) -> Resul
             return _once(engine, work, attempt)
         except Retry:
             continue
-        except DBAPIError as error:
+        except (DBAPIError, psycopg.Error) as error:
             if _state_of(error) not in _RETRYABLE_STATES:
                 raise
     raise LedgerUnavailable(f"a batch lost every one of {ATTEMPTS_MAX} races")
@@ -102,27 +102,31 @@ def _once(engine: Engine, work: Callable[[Connection, int], Result], attempt: in
             return result
     except TimeoutError as error:
         raise LedgerUnavailable("no connection became free") from error
-    except (OperationalError, InterfaceError, DBAPIError) as error:
+    except (DBAPIError, psycopg.Error) as error:
         if _state_of(error) in _RETRYABLE_STATES:
             raise
         if not _is_failure_of_server(error):
             raise
         if is_committing:
             raise LedgerOutcomeUnknown("connection lost while committing") from error
-        raise LedgerUnavailable(str(error.orig)) from error
+        raise LedgerUnavailable(str(_original(error))) from error
 
 
-def _state_of(error: DBAPIError) -> str | None:
-    original = error.orig
+def _original(error: DBAPIError | psycopg.Error) -> BaseException | None:
+    return error.orig if isinstance(error, DBAPIError) else error
+
+
+def _state_of(error: DBAPIError | psycopg.Error) -> str | None:
+    original = _original(error)
     return original.sqlstate if isinstance(original, psycopg.Error) else None
 
 
-def _is_failure_of_server(error: DBAPIError) -> bool:
+def _is_failure_of_server(error: DBAPIError | psycopg.Error) -> bool:
     """Whether the server is gone or refuses work, as opposed to a statement of ours being wrong."""
-    if error.connection_invalidated:
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
     state = _state_of(error)
     if state is None:
-        return isinstance(error, OperationalError | InterfaceError)
+        return isinstance(_original(error), psycopg.OperationalError | psycopg.InterfaceError)
     # 08 connection, 53 no resources (disk full, connections), 57 operator intervention, 58 system error, 25 read-only.
     return state[:2] in {"08", "53", "57", "58", "25"} or state == "55P03"

@@ -7,8 +7,9 @@ from sqlalchemy import Connection, Engine, text
 
 from ledger import arrays
 from ledger.database import transact
-from ledger.meters import MeterState, read_deductions, read_meters
+from ledger.meters import MeterState, account_statements, accounts_of
 from ledger.pricing import Rules, check_meter, price
+from ledger.rounds import together
 from vending.calendar import local_date
 from vending.deductions import Deduction, Obligation
 from vending.money import Centavos
@@ -44,24 +45,21 @@ def inquire(
 
 
 def _inquire(connection: Connection, rules: Rules, inquiries: Sequence[Inquiry]) -> list[InquiryAnswer]:
-    terminals = connection.execute(
-        _TERMINALS,
-        {
-            "acquirers": arrays.texts([inquiry.acquirer_id for inquiry in inquiries]),
-            "terminals": arrays.texts([inquiry.terminal_id for inquiry in inquiries]),
-        },
-    )
+    who = {
+        "acquirers": arrays.texts([inquiry.acquirer_id for inquiry in inquiries]),
+        "terminals": arrays.texts([inquiry.terminal_id for inquiry in inquiries]),
+    }
+    numbers = {inquiry.meter_number for inquiry in inquiries}
+    terminals, *found = together(connection, (_TERMINALS, who), *account_statements(numbers, for_update=False))
     refusals = dict.fromkeys(range(len(inquiries)), ResponseCode.TERMINAL_UNKNOWN)
-    for row in terminals:
+    for row in terminals.rows:
         if row.terminal_status != "active":
             refusals[row.position - 1] = ResponseCode.TERMINAL_BLOCKED
         elif row.acquirer_status != "active":
             refusals[row.position - 1] = ResponseCode.ACQUIRER_STOPPED
         else:
             del refusals[row.position - 1]
-    numbers = sorted({inquiry.meter_number for inquiry in inquiries})
-    meters = read_meters(connection, numbers, for_update=False)
-    deductions = read_deductions(connection, [meter.account.meter_id for meter in meters.values()])
+    meters, deductions = accounts_of(*found)
     answers = []
     for position, inquiry in enumerate(inquiries):
         if position in refusals:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, TextClause, text
 
 from ledger import arrays
 from vending.order import Conflict, Declined, Repeated, RequestKey, Unresolved
@@ -53,21 +53,23 @@ def key_arrays(keys: Sequence[RequestKey]) -> dict[str, str]:
     }
 
 
+def write_statement(lines: Sequence[Line]) -> tuple[TextClause, dict[str, str]]:
+    """Return the statement that writes journal rows. It touches fewer rows than there are lines when a key was taken meanwhile."""
+    return _WRITE, {
+        **key_arrays([line.key for line in lines]),
+        "digests": arrays.octets([line.digest for line in lines]),
+        "rrns": arrays.texts([line.rrn for line in lines]),
+        "requests": arrays.octets([line.request for line in lines]),
+        "codes": arrays.texts([None if line.code is None else line.code.value for line in lines]),
+        "sale_ids": arrays.ints([line.sale_id for line in lines]),
+        "reverses": arrays.ints([line.reverses_sale_id for line in lines]),
+        "received": arrays.times([line.received_at for line in lines]),
+    }
+
+
 def write(connection: Connection, lines: Sequence[Line]) -> bool:
     """Write journal rows; return False when a key was taken meanwhile, and then the transaction is to be rolled back."""
-    written = connection.execute(
-        _WRITE,
-        {
-            **key_arrays([line.key for line in lines]),
-            "digests": arrays.octets([line.digest for line in lines]),
-            "rrns": arrays.texts([line.rrn for line in lines]),
-            "requests": arrays.octets([line.request for line in lines]),
-            "codes": arrays.texts([None if line.code is None else line.code.value for line in lines]),
-            "sale_ids": arrays.ints([line.sale_id for line in lines]),
-            "reverses": arrays.ints([line.reverses_sale_id for line in lines]),
-            "received": arrays.times([line.received_at for line in lines]),
-        },
-    )
+    written = connection.execute(*write_statement(lines))
     return written.rowcount == len(lines)
 
 

@@ -1,13 +1,14 @@
 """Reading meters with the account behind them and what they owe, for a whole batch at once."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import TextClause, text
 
 from ledger import arrays
+from ledger.rounds import Answer
 from sts.codes import BaseDate
 from vending.deductions import Charge, Deduction, Emergency, Obligation
 from vending.money import BasisPoints, Centavos, Tenths
@@ -35,12 +36,13 @@ _LOCK_METERS = text(_METERS + "ORDER BY m.id FOR NO KEY UPDATE OF m")
 _READ_OBLIGATIONS = text("""
     SELECT o.meter_id, o.code, o.kind, o.priority, o.due, o.capital_centavos, o.interest_centavos, o.full_centavos,
         o.instalment_due_centavos, o.share_basis_points, o.share_overdue_basis_points, o.overdue, o.minimum_centavos, o.disputed
-    FROM unnest(CAST(:meter_ids AS bigint[])) AS wanted (id)
+    FROM meter AS wanted
     CROSS JOIN LATERAL (
         SELECT * FROM obligation
         WHERE obligation.meter_id = wanted.id AND obligation.status = 'open'
         ORDER BY priority, due, code LIMIT :most
     ) AS o
+    WHERE wanted.meter_number = ANY (CAST(:numbers AS text[]))
 """)
 
 _BASE_DATES = {base_date.year: base_date for base_date in BaseDate}
@@ -83,30 +85,36 @@ def month_number(day: date) -> int:
     return day.year * 100 + day.month
 
 
-def read_meters(connection: Connection, numbers: Collection[str], *, for_update: bool) -> dict[str, MeterState]:
-    """Return the meters that exist, by number.
+class Accounts(NamedTuple):
+    """Meters by number, and what is open on each by its id; meters that owe nothing are missing there."""
+
+    meters: dict[str, MeterState]
+    deductions: dict[int, list[Deduction]]
+
+
+def account_statements(numbers: Collection[str], *, for_update: bool) -> list[tuple[TextClause, Mapping[str, object]]]:
+    """Return the statements that read these meters and what is open on them, to be executed in this order.
 
     Args:
-        connection: in a transaction.
         numbers: as on the meter.
-        for_update: lock their rows until the transaction ends.
+        for_update: lock the meters' rows until the transaction ends.
     """
-    rows = connection.execute(_LOCK_METERS if for_update else _READ_METERS, {"numbers": arrays.texts(numbers)}).all()
-    return {row.meter_number: _state_of(row) for row in rows}
+    wanted = arrays.texts(sorted(numbers))
+    return [
+        (_LOCK_METERS if for_update else _READ_METERS, {"numbers": wanted}),
+        (_READ_OBLIGATIONS, {"numbers": wanted, "most": OBLIGATIONS_PER_METER_MAX}),
+    ]
 
 
-def read_deductions(connection: Connection, meter_ids: Collection[int]) -> dict[int, list[Deduction]]:
-    """Return what is open on each of the meters; meters that owe nothing are missing."""
+def accounts_of(meters: Answer, obligations: Answer) -> Accounts:
+    """Return what `account_statements` found."""
     found: dict[int, list[Deduction]] = {}
-    rows = connection.execute(
-        _READ_OBLIGATIONS, {"meter_ids": arrays.ints(meter_ids), "most": OBLIGATIONS_PER_METER_MAX}
-    )
-    for row in rows:
+    for row in obligations.rows:
         found.setdefault(row.meter_id, []).append(_deduction_of(row))
-    return found
+    return Accounts({row.meter_number: _state_of(row) for row in meters.rows}, found)
 
 
-def account_of(row: Row[Any]) -> MeterAccount:
+def account_of(row: Any) -> MeterAccount:
     """Return the account in a row that has `ACCOUNT_COLUMNS`."""
     values: tuple[Any, ...] = tuple(row)
     meter_id, number, pan, register_id, index, algorithm, service, user_class, stratum, altitude = values[:10]
@@ -128,7 +136,7 @@ def account_of(row: Row[Any]) -> MeterAccount:
     )
 
 
-def _state_of(row: Row[Any]) -> MeterState:
+def _state_of(row: Any) -> MeterState:
     values: tuple[Any, ...] = tuple(row)
     status, held_by, last_tid, month, month_tenths, remainder, base_year = values[13:]
     return MeterState(
@@ -143,7 +151,7 @@ def _state_of(row: Row[Any]) -> MeterState:
     )
 
 
-def _deduction_of(row: Row[Any]) -> Deduction:
+def _deduction_of(row: Any) -> Deduction:
     if row.kind == "charge":
         return Charge(
             id=row.code,

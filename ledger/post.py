@@ -6,11 +6,12 @@ Who posts is decided by one conditional UPDATE of the sale's state: whoever come
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, TextClause, text
 
 from ledger import arrays, journal
 from ledger.database import transact
 from ledger.meters import month_number
+from ledger.rounds import together
 from ledger.rules import PostingLine, sale_lines
 from vending.order import AnswerRecord, Posted, Posting, RequestKey, SalePost, SaleVoid
 from vending.quote import Quote
@@ -132,8 +133,6 @@ def _post(connection: Connection, postings: Sequence[Posting]) -> list[Posted]:
     missing = [position for position in range(len(postings)) if position not in results]
     if missing:
         results |= _stored_answers(connection, postings, missing)
-    if ends:
-        _move_accounts(connection, list(ends.values()))
     return [results[position] for position in range(len(postings))]
 
 
@@ -152,16 +151,16 @@ def _end_sales(connection: Connection, postings: Sequence[Posting]) -> dict[int,
         return {}
     ids = sorted(first)
     states = ["posted" if isinstance(first[sale_id], SalePost) else "void" for sale_id in ids]
-    rows = connection.execute(
-        _END_SALES, {"ids": arrays.ints(ids), "states": arrays.texts(states), "reserved": "reserved"}
+    (ended,) = together(
+        connection, (_END_SALES, {"ids": arrays.ints(ids), "states": arrays.texts(states), "reserved": "reserved"})
     )
-    ends = {row[0]: _End(first[row[0]], row[1], _lines_of(first[row[0]], *row[1:])) for row in rows}
+    ends = {row[0]: _End(first[row[0]], row[1], _lines_of(first[row[0]], *row[1:])) for row in ended.rows}
     # Meters are released in ascending order, as they are locked everywhere.
     return dict(sorted(ends.items(), key=lambda item: item[1].posting.sale.meter.meter_id))
 
 
 def _write(connection: Connection, ends: list[_End], winners: dict[int, Posting]) -> list[int]:
-    """Write everything but the accounts; return the positions whose answer was stored."""
+    """Write everything, the accounts last, because they are everybody's; return the positions whose answer was stored."""
     if not winners:
         return []
     posts = [end for end in ends if isinstance(end.posting, SalePost)]
@@ -181,9 +180,12 @@ def _write(connection: Connection, ends: list[_End], winners: dict[int, Posting]
         "posted": arrays.ints([end.posting.sale.sale_id for end in posts]),
         "days": arrays.times([end.posting.sale.local_date for end in posts]),
     }
-    row = connection.execute(_WRITE, values).one()
-    assert row[1] == len(ends), "a reserved sale holds its meter"
-    return [positions[position - 1] for position in row[0]]
+    written, *moved = together(connection, (_WRITE, values), *([_move_accounts(ends)] if ends else []))
+    stored, released = written.rows[0]
+    assert released == len(ends), "a reserved sale holds its meter"
+    for each in moved:
+        assert each.rowcount == len(_accounts_moved(ends)), "every account of a posting exists"
+    return [positions[position - 1] for position in stored]
 
 
 def _meter_columns(ends: list[_End]) -> dict[str, str]:
@@ -278,15 +280,22 @@ def _pay_obligations(connection: Connection, posts: list[_End]) -> dict[tuple[in
         "interests": arrays.ints([paid[key][1] for key in keys]),
         "full_costs": arrays.ints([paid[key][2] for key in keys]),
     }
-    return {(row[0], row[1]): row[2] for row in connection.execute(_PAY_OBLIGATIONS, values)}
+    (taken_from,) = together(connection, (_PAY_OBLIGATIONS, values))
+    return {(row[0], row[1]): row[2] for row in taken_from.rows}
 
 
 def _taken(quote: Quote) -> Sequence[Any]:
     return quote.taken if quote.voluntary is None else (*quote.taken, quote.voluntary)
 
 
-def _move_accounts(connection: Connection, ends: list[_End]) -> None:
-    """Move the balances and give the floats' reservations back: last, because these rows are everybody's."""
+def _accounts_moved(ends: list[_End]) -> list[int]:
+    """Return the accounts that these sales touch, ascending, as they are locked everywhere."""
+    lines = {line.account_id for end in ends for line in end.lines}
+    return sorted(lines | {end.float_account_id for end in ends})
+
+
+def _move_accounts(ends: list[_End]) -> tuple[TextClause, dict[str, str]]:
+    """Return the statement that moves the balances and gives the floats' reservations back."""
     amounts: dict[int, int] = {}
     released: dict[int, int] = {}
     for end in ends:
@@ -294,14 +303,12 @@ def _move_accounts(connection: Connection, ends: list[_End]) -> None:
         released[end.float_account_id] = released.get(end.float_account_id, 0) + paid
         for line in end.lines:
             amounts[line.account_id] = amounts.get(line.account_id, 0) + line.amount_centavos
-    ids = sorted(amounts.keys() | released.keys())
-    values = {
+    ids = _accounts_moved(ends)
+    return _MOVE_ACCOUNTS, {
         "ids": arrays.ints(ids),
         "amounts": arrays.ints([amounts.get(account_id, 0) for account_id in ids]),
         "released": arrays.ints([released.get(account_id, 0) for account_id in ids]),
     }
-    moved = connection.execute(_MOVE_ACCOUNTS, values)
-    assert moved.rowcount == len(ids), "every account of a posting exists"
 
 
 def _stored_answers(connection: Connection, postings: Sequence[Posting], missing: list[int]) -> dict[int, Posted]:

@@ -5,17 +5,18 @@ row that every sale needs, so it is read first without a lock and taken with a c
 somebody else sold meanwhile, and the batch runs again with the floats locked as soon as its meters are.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, Row, text
+from sqlalchemy import Connection, Engine, TextClause, text
 
 from ledger import arrays, journal
 from ledger.database import Retry, transact
-from ledger.meters import MeterState, read_deductions, read_meters
+from ledger.meters import Accounts, MeterState, account_statements, accounts_of
 from ledger.pricing import Rules, check_meter, price
 from ledger.quote_lines import lines_as_json
+from ledger.rounds import together
 from ledger.rules import commission_of
 from sts.errors import FieldRangeError
 from sts.tid import next_tids
@@ -158,17 +159,24 @@ class _Batch:
         first_with_key: dict[RequestKey, int] = {}
         for position, order in enumerate(self.orders):
             first_with_key.setdefault(order.key, position)
-        admissions = self._admit(first_with_key)
+        numbers = {self.orders[position].meter_number for position in first_with_key.values()}
+        # Three statements that do not need each other: who asks, the meters (locked), what is owed there.
+        admitted, *found = together(
+            self.connection,
+            (_ADMIT, journal.key_arrays(list(first_with_key))),
+            *account_statements(numbers, for_update=True),
+        )
+        admissions = self._admit(first_with_key, admitted.rows)
         if admissions:
-            self._decide(admissions)
+            self._decide(admissions, accounts_of(*found))
         self._write()
         return [self._result(position, first_with_key[order.key]) for position, order in enumerate(self.orders)]
 
-    def _admit(self, first_with_key: dict[RequestKey, int]) -> list[_Admission]:
-        """Look up every key, terminal and acquirer; answer repeats, and those that may not sell."""
+    def _admit(self, first_with_key: dict[RequestKey, int], rows: Sequence[Any]) -> list[_Admission]:
+        """Judge every key, terminal and acquirer; answer repeats, and those that may not sell."""
         positions = list(first_with_key.values())
         admissions = []
-        for row in self.connection.execute(_ADMIT, journal.key_arrays(list(first_with_key))).all():
+        for row in rows:
             position = positions[row.position - 1]
             order = self.orders[position]
             if row.digest is not None:
@@ -191,17 +199,18 @@ class _Batch:
         admissions.sort()
         return admissions
 
-    def _decide(self, admissions: list[_Admission]) -> None:
+    def _decide(self, admissions: list[_Admission], accounts: Accounts) -> None:
         """Reserve or decline each order, in order of arrival, against its meter, what is owed there, and its float."""
-        numbers = sorted({self.orders[admission.position].meter_number for admission in admissions})
-        meters = read_meters(self.connection, numbers, for_update=True)
-        held = {meter.account.meter_id for meter in meters.values() if meter.held_by is not None}
+        meters, deductions = accounts
+        numbers = {self.orders[admission.position].meter_number for admission in admissions}
+        held = {
+            meter.account.meter_id
+            for number, meter in meters.items()
+            if meter.held_by is not None and number in numbers
+        }
         if held and self.is_first_attempt:
             # Who holds a meter may hold it for this very request, journaled while this batch waited for the meter's row.
             raise Retry("a meter is held")
-        deductions = read_deductions(
-            self.connection, [meter.account.meter_id for meter in meters.values() if meter.held_by is None]
-        )
         if not self.is_first_attempt:
             ids = arrays.ints(sorted(self.available))
             self.available = {
@@ -254,16 +263,20 @@ class _Batch:
         self.results[position] = Declined(code=refusal.code, private_detail=refusal.private_detail)
 
     def _write(self) -> None:
-        """Write everything; the floats last, for they are everybody's."""
-        if self.lines and not journal.write(self.connection, self.lines):
-            raise Retry("a journal key was taken meanwhile")
+        """Write everything in one round trip; the floats last, for they are everybody's."""
+        if not self.lines:
+            return
+        statements: list[tuple[TextClause, Mapping[str, object]]] = [journal.write_statement(self.lines)]
+        ids = sorted(self.taken)
         if self.sales:
-            self.connection.execute(_WRITE_SALES, _sale_columns(self.sales))
-            ids = sorted(self.taken)
             amounts = [self.taken[account_id] for account_id in ids]
-            taken = self.connection.execute(_TAKE_FLOATS, {"ids": arrays.ints(ids), "amounts": arrays.ints(amounts)})
-            if taken.rowcount != len(ids):
-                raise Retry("a float was sold meanwhile")
+            statements.append((_WRITE_SALES, _sale_columns(self.sales)))
+            statements.append((_TAKE_FLOATS, {"ids": arrays.ints(ids), "amounts": arrays.ints(amounts)}))
+        journaled, *rest = together(self.connection, *statements)
+        if journaled.rowcount != len(self.lines):
+            raise Retry("a journal key was taken meanwhile")
+        if rest and rest[-1].rowcount != len(ids):
+            raise Retry("a float was sold meanwhile")
 
     def _result(self, position: int, first: int) -> ReserveResult:
         """Return the result of one order; one with the key of an earlier one in the batch is a repeat of it."""
@@ -275,7 +288,7 @@ class _Batch:
         return Unresolved(sale_id=result.sale.sale_id) if isinstance(result, Reserved) else result
 
 
-def _refusal_of_terminal(row: Row[Any]) -> ResponseCode | None:
+def _refusal_of_terminal(row: Any) -> ResponseCode | None:
     if row.terminal_status is None:
         return ResponseCode.TERMINAL_UNKNOWN
     if row.terminal_status != "active":

@@ -1,11 +1,13 @@
 """A small ledger for tests: two networks, a few meters with debts, and shorthands to sell."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import count
 from typing import Any
 
+import psycopg
+import pytest
 from sqlalchemy import Engine, text
 
 from ledger import opening, schema
@@ -244,3 +246,20 @@ def _debts() -> list[dict[str, Any]]:
         {"code": "reclamo", "kind": "obligation", "priority": 40, "capital_centavos": 900_000, "disputed": True},
     ]
     return [{**nothing, "meter_id": INDEBTED, "due": date(2026, 3, 31), **debt} for debt in debts]
+
+
+def watch_statements(monkeypatch: pytest.MonkeyPatch, tell: Callable[[psycopg.Connection[Any], str], None]) -> None:
+    """Tell of every statement just before it is executed, whichever way it goes to the server; what *tell* executes is not told."""
+    execute = psycopg.Cursor.execute
+    telling: list[int] = []
+
+    def watched(cursor: psycopg.Cursor[Any], query: Any, *arguments: Any, **named: Any) -> Any:
+        if not telling:
+            telling.append(1)
+            try:
+                tell(cursor.connection, query if isinstance(query, str) else str(query))
+            finally:
+                telling.clear()
+        return execute(cursor, query, *arguments, **named)
+
+    monkeypatch.setattr(psycopg.Cursor, "execute", watched)

@@ -4,7 +4,9 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import text
 
@@ -14,7 +16,7 @@ from ledger.errors import LedgerOutcomeUnknown, LedgerUnavailable
 from ledger.opening import open_chart
 from ledger.resolve import unresolved
 from ledger.upgrade import upgrade
-from tests.ledger.books import NOW, Books
+from tests.ledger.books import NOW, Books, watch_statements
 
 
 @pytest.fixture
@@ -130,23 +132,23 @@ def test_a_connection_lost_during_commit_is_an_unknown_outcome(books: Books) -> 
     assert books.check().agree
 
 
-def test_a_session_that_is_ended_by_the_operator_means_nothing_was_done(books: Books) -> None:
+def test_a_session_that_is_ended_by_the_operator_means_nothing_was_done(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A statement that loses its connection before COMMIT leaves nothing behind."""
-    from sqlalchemy import event
-
     cuts: list[int] = []
 
-    def cut(connection: object, *_arguments: object) -> None:
+    def cut(connection: psycopg.Connection[Any], _statement: str) -> None:
         if cuts:
             return
         cuts.append(1)
-        pid = connection.connection.driver_connection.info.backend_pid  # type: ignore[attr-defined]
+        pid = connection.info.backend_pid
         other = open_engine(str(books.engine.url.render_as_string(hide_password=False)))
         with other.connect() as operator:
             operator.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
         other.dispose()
 
-    event.listen(books.engine, "before_cursor_execute", cut)
+    watch_statements(monkeypatch, cut)
     with pytest.raises(LedgerUnavailable):
         books.reserve(books.order())
     assert books.value("SELECT count(*) FROM journal") == 0

@@ -20,6 +20,7 @@ from tests.ledger.books import (
     post_of,
     reserved_of,
     void_of,
+    watch_statements,
 )
 from vending.money import Centavos
 from vending.order import AnswerRecord, Busy, Conflict, Declined, Repeated, Reserved, Unresolved
@@ -202,12 +203,10 @@ def test_a_clock_that_goes_back_a_month_does_not_open_a_second_block(books: Book
     assert books.check().agree
 
 
-def test_the_number_of_statements_does_not_grow_with_the_batch(books: Books) -> None:
+def test_the_number_of_statements_does_not_grow_with_the_batch(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch of twelve sales takes exactly as many statements as a batch of one."""
-    from sqlalchemy import event
-
     statements: list[str] = []
-    event.listen(books.engine, "before_cursor_execute", lambda *arguments: statements.append(arguments[2]))
+    watch_statements(monkeypatch, lambda _, statement: statements.append(statement))
     counts = []
     for meters in ([INDEBTED], [INDEBTED, 1, 4, 6, 7, 8, 9, 10, 11, 12]):
         statements.clear()
