@@ -93,7 +93,8 @@ def engine() -> Engine:
 
 
 @cache
-def _module_address() -> tuple[str, int]:
+def module_address() -> tuple[str, int]:
+    """Return where the security module of this machine listens; it is started, until this command ends, if it does not run."""
     run = read_run_file(run_file("security-module"))
     if run is None:
         process = start_security_module("127.0.0.1:0")
@@ -122,7 +123,7 @@ def ask_module(role: Role, request: Request) -> Reply:
     Raises:
         click.ClickException: it does not answer, or refuses.
     """
-    host, port = _module_address()
+    host, port = module_address()
     try:
         return ask(module_directory(), host, port, role, request)
     except ModuleCallError as error:

@@ -186,7 +186,14 @@ def _at_home(home: Path | None) -> Iterator[None]:
 
 def _forget() -> None:
     """What was read from another home is not true here."""
-    for remembered in (context.settings, context.database_dsn, context.engine, context.module_keys):
+    remembered_there = (
+        context.settings,
+        context.database_dsn,
+        context.engine,
+        context.module_keys,
+        context.module_address,
+    )
+    for remembered in remembered_there:
         remembered.cache_clear()
 
 

@@ -61,6 +61,11 @@ class Batcher(Generic[Item, Result]):
         self._idle: list[Deferred[None]] = []
 
     @property
+    def waiting_items(self) -> int:
+        """How many items wait for a worker."""
+        return len(self._waiting)
+
+    @property
     def is_idle(self) -> bool:
         """Whether nothing waits and nothing runs."""
         return not self._waiting and len(self._free) == self._workers_count

@@ -156,6 +156,9 @@ class Exchange:
         elif call.request is NetworkRequest.SIGN_OFF:
             context.is_signed_on = False
             log.info(Event.TERMINAL_SIGNED_OFF, acquirer_id=self._section.id, terminal_id=call.message.get(41))
+        else:
+            log.debug(Event.ECHO_ANSWERED, acquirer_id=self._section.id, terminal_id=call.message.get(41))
+        self.metrics.last_request.set(self._now().timestamp())
         self.metrics.request(call.message.mti, ResponseCode.APPROVED)
         return self.dialect.encode(self.dialect.acknowledge(call.message))
 
@@ -194,6 +197,10 @@ class Exchange:
         message = call.message
         stages.end_whole()
         self.metrics.request(message.mti, answered.code)
+        now = self._now().timestamp()
+        self.metrics.last_request.set(now)
+        if answered.code.is_approved:
+            self.metrics.last_approval.set(now)
         if answered.is_repeat:
             self.metrics.replays_answered.inc()
         match call:

@@ -43,6 +43,7 @@ class Event(Enum):
     SERVE_FAILED = "serve.failed"
     ANSWER_UNDELIVERABLE = "answer.undeliverable_found"
     TERMINAL_SIGNED_ON = "terminal.signed_on"
+    ECHO_ANSWERED = "echo.answered"
     TERMINAL_SIGNED_OFF = "terminal.signed_off"
     SALE_COMPLETED = "sale.completed"
     SALE_REPEATED = "sale.repeated"

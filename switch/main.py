@@ -32,7 +32,7 @@ from switch.http_port import monitoring_site
 from switch.in_flight import InFlight
 from switch.ledger_worker import WorkerSettings
 from switch.listener import AcquirerPort
-from switch.log import Event, configure, log
+from switch.log import Event, configure, lines_lost, log
 from switch.meter_queue import MeterQueue
 from switch.metrics import Metrics
 from switch.observe_module import ModuleObserver
@@ -68,6 +68,7 @@ class Switch:
         self._workers: list[WorkerLink] = []
         self._worker_settings = WorkerSettings(dsn=dsn, policy=_policy(settings))
         self.metrics = Metrics()
+        self.metrics.log_lines_lost.set_function(lines_lost)
         self._is_draining = False
         self._batchers: list[Batcher[Any, Any]] = []
         self._pool = self._module_pool()
@@ -147,6 +148,7 @@ class Switch:
             batch_items_max=section.batch_sales_max,
             queue_items_max=section.queue_sales_max,
         )
+        self.metrics.batch_queue.labels(name).set_function(lambda: batcher.waiting_items)
         self._workers += links
         self._batchers.append(batcher)
         return batcher

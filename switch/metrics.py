@@ -165,7 +165,7 @@ class Metrics:
         self.module_requests = self._counter(
             "module_requests", "Requests to the security modules, by command and outcome.", ("command", "outcome")
         )
-        self.log_lines_lost = self._counter("log_lines_lost", "Log lines that could not be written.")
+        self.log_lines_lost = self._gauge("log_lines_lost", "Log lines that could not be written since the start.")
 
     def acquirer(self, acquirer_id: str) -> AcquirerMetrics:
         """Return the children of one network; ids come from the configuration, so there are few."""

@@ -60,7 +60,7 @@ def _unsigned_code(sent: Sent) -> ResponseCode:
 
 
 def test_sign_on_and_sign_off_change_the_connection_and_echo_does_not(lines: Lines) -> None:
-    """Each is approved without a MAC, counted, and the first two are logged; other connections are not touched."""
+    """Each is approved without a MAC, counted and logged, an echo as a debug line; other connections are not touched."""
     bench = Bench()
     other = bench.connect()
     for code, is_signed_on in (("301", False), ("001", True), ("301", True), ("002", False)):
@@ -70,8 +70,14 @@ def test_sign_on_and_sign_off_change_the_connection_and_echo_does_not(lines: Lin
         assert _unsigned_code(sent) is ResponseCode.APPROVED
         assert _is_signed_on(bench.context) is is_signed_on
     assert not other.is_signed_on
-    assert [line["event"] for line in lines] == [Event.TERMINAL_SIGNED_ON, Event.TERMINAL_SIGNED_OFF]
+    assert [line["event"] for line in lines] == [
+        Event.ECHO_ANSWERED,
+        Event.TERMINAL_SIGNED_ON,
+        Event.ECHO_ANSWERED,
+        Event.TERMINAL_SIGNED_OFF,
+    ]
     assert bench.value("requests_total", mti="0800", code="approved") == 4
+    assert bench.value("last_request_timestamp_seconds") > 0
     assert bench.events == ["answer left"] * 4
 
 
