@@ -36,7 +36,7 @@ contracts: env
 tests: env
 	$(BIN)/pytest
 
-wheel: env ## build the wheel and run the layout test against what is installed
+wheel: env ## build the wheel
 	rm -rf build *.egg-info dist
 	$(BIN)/pip wheel --quiet --no-deps --no-build-isolation -w dist .
 
