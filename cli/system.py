@@ -185,7 +185,9 @@ def _at_home(home: Path | None) -> Iterator[None]:
 
 
 def _forget() -> None:
-    """What was read from another home is not true here."""
+    """What was read from another home is not true here, and its connections are closed."""
+    if context.engine.cache_info().currsize:
+        context.engine().dispose()
     remembered_there = (
         context.settings,
         context.database_dsn,
