@@ -19,12 +19,12 @@ from tests.flows.raw_terminal import RawTerminal
 from vending.ports import MacScheme
 
 MAC_REGISTER = 10
-DEADLINE_SECONDS = 3
+DEADLINE_SECONDS = 5
 
 
 @pytest.fixture(scope="session")
 def system() -> Iterator[RunningSystem]:
-    """A running system with a town; the switch gives up waiting after three seconds."""
+    """A running system with a town; the switch gives up waiting after five seconds."""
     environment = {
         "EUDORA_ACQUIRERS__DATAFONOS__ANSWER_DEADLINE_SECONDS": str(DEADLINE_SECONDS),
         "EUDORA_ACQUIRERS__DATAFONOS__FRAME_TIMEOUT_SECONDS": "1",
