@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from config.state_files import OWNER_ONLY, replace_durably
 from sts.codes import EncryptionAlgorithm, KeyType
 from sts.key_change import KeySection
 from sts.meter import MeterKey, MeterRules, MeterState
@@ -16,7 +17,6 @@ from sts.meter import MeterKey, MeterRules, MeterState
 FORMAT_VERSION = 1
 """A file of another version is refused rather than guessed at."""
 
-_OWNER_ONLY = 0o600
 _OWNER_ONLY_DIRECTORY = 0o700
 
 
@@ -37,7 +37,7 @@ class MeterRecord:
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold the meter for one reading and writing: a meter takes one token at a time, whoever types it."""
-    descriptor = os.open(path.with_name(path.name + ".lock"), os.O_CREAT | os.O_RDWR, _OWNER_ONLY)
+    descriptor = os.open(path.with_name(path.name + ".lock"), os.O_CREAT | os.O_RDWR, OWNER_ONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
@@ -49,18 +49,7 @@ def write_record(path: Path, record: MeterRecord) -> None:
     """Replace the file at *path* in one step; when this returns, the new content survives a power cut."""
     data = json.dumps(_to_json(record), ensure_ascii=False, indent=1).encode()
     path.parent.mkdir(mode=_OWNER_ONLY_DIRECTORY, parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".new")
-    descriptor = os.open(beside, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, _OWNER_ONLY)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    replace_durably(path, data)
 
 
 def read_record(path: Path) -> MeterRecord:

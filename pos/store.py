@@ -16,6 +16,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from config.state_files import OWNER_ONLY, replace_durably
 from vending.secret import Secret
 
 FORMAT_VERSION = 1
@@ -25,8 +26,6 @@ STAN_MAX = 999_999
 _TERMINAL_ID = re.compile(r"[0-9A-Za-z]{8}")
 _MERCHANT_ID = re.compile(r"[0-9A-Za-z ]{15}")
 _NII = re.compile(r"[0-9]{3}")
-_FILE_MODE = 0o600
-"""The file holds the terminal's key and the PINs of its last sale."""
 
 
 class StoreError(Exception):
@@ -163,7 +162,7 @@ class TerminalStore:
         Two commands at once would otherwise use one STAN twice or forget each other's open sale.
         """
         lock_path = self._path.with_suffix(".lock")
-        descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
+        descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, OWNER_ONLY)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             self._memory = _read(self._path)
@@ -260,7 +259,7 @@ class TerminalStore:
 
     def _write(self) -> None:
         """Replace the file: the old one or the new one is there after a power cut, never half of one."""
-        _replace_durably(self._path, json.dumps(_state_of(self._memory), indent=1).encode())
+        replace_durably(self._path, json.dumps(_state_of(self._memory), indent=1).encode())
 
 
 def _path_of(directory: Path, terminal_id: str) -> Path:
@@ -283,22 +282,6 @@ def _read(path: Path) -> _Memory:
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         # The error's text is left out: it may quote the key.
         raise StoreError(f"{path}: damaged ({type(error).__name__})") from None
-
-
-def _replace_durably(path: Path, content: bytes) -> None:
-    scratch = path.with_suffix(".new")
-    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _FILE_MODE)
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    scratch.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        # The new name must be on the disk as well, or the old file may come back.
-        os.fsync(directory)
-    finally:
-        os.close(directory)
 
 
 def _state_of(memory: _Memory) -> dict[str, Any]:

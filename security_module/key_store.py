@@ -16,6 +16,7 @@ from typing import Any
 from Crypto.Cipher import AES
 from Crypto.Protocol.KDF import scrypt
 
+from config.state_files import replace_durably
 from security_module.registers import Client, MacRegister, ModuleKeys, VendingRegister
 from security_module.roles import Role
 from sts.codes import BaseDate, EncryptionAlgorithm, KeyAlgorithm, KeyType
@@ -74,18 +75,7 @@ def write_private(path: Path, content: bytes) -> None:
     """
     if path.exists():
         raise FileExistsError(path)
-    draft = path.with_name(path.name + ".new")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.rename(path)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    replace_durably(path, content)
 
 
 def seal(keys: ModuleKeys, passphrase: Secret[bytes], random_octets: Callable[[int], bytes]) -> bytes:

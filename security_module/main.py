@@ -1,7 +1,6 @@
 """The process: opens the store, takes the directory, listens, and stops in order on SIGTERM."""
 
 import fcntl
-import json
 import logging
 import os
 import resource
@@ -22,6 +21,7 @@ from twisted.logger import ILogObserver, LogEvent, globalLogBeginner
 from twisted.python.threadpool import ThreadPool
 from zope.interface import provider
 
+from config.state_files import write_run_file
 from security_module.group_commit import GroupCommit
 from security_module.key_store import load, read_passphrase
 from security_module.layout import Layout
@@ -88,13 +88,6 @@ def _only_process(lock: Path) -> Iterator[None]:
         except BlockingIOError as error:
             raise AlreadyRunning(lock.parent) from error
         yield
-
-
-def _write_run_file(path: Path, host: str, port: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(path.name + ".new")
-    draft.write_text(json.dumps({"host": host, "port": port, "pid": os.getpid()}), encoding="utf-8")
-    draft.rename(path)
 
 
 def _configure_logging() -> None:
@@ -195,7 +188,7 @@ def _serve(
     assert isinstance(address, IPv4Address | IPv6Address)
     writer.start()
     if run_file is not None:
-        _write_run_file(run_file, address.host, address.port)
+        write_run_file(run_file, {"host": address.host, "port": address.port})
 
     def stop_listening() -> Deferred[None]:
         stopped: Deferred[None] = Deferred()

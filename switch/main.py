@@ -4,7 +4,6 @@ Read it as a map. A frame goes listener -> exchange -> recharge -> (batcher -> l
 """
 
 import gc
-import json
 import os
 import random
 import sys
@@ -23,6 +22,7 @@ from twisted.python.threadpool import ThreadPool
 from acquirers.registry import DIALECTS
 from config.acquirer import AcquirerSection
 from config.settings import Settings
+from config.state_files import write_run_file
 from hsm_client.limits import LinkLimits, PoolLimits
 from hsm_client.pool import SecurityModulePool
 from hsm_client.tls import client_tls, module_endpoint
@@ -244,14 +244,6 @@ def run(settings: Settings, *, dsn: str, run_file: Path | None = None) -> None:
     reactor.callWhenRunning(begin)
     reactor.addSystemEventTrigger("before", "shutdown", switch.drain)
     reactor.run()
-
-
-def write_run_file(path: Path, addresses: Mapping[str, Any]) -> None:
-    """Write who we are and where we listen, at once or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".draft")
-    draft.write_text(json.dumps({"pid": os.getpid(), **addresses}, indent=1) + "\n")
-    draft.replace(path)
 
 
 def _policy(settings: Settings) -> SalePolicy:
