@@ -27,6 +27,7 @@ from ledger.reserve import Reserver
 from ledger.resolve import unresolved
 from ledger.reversal import find_originals
 from ledger.tariffs import load_tariffs
+from ledger.upgrade import require_schema
 from switch.worker_codec import DONE, FAULT, UNAVAILABLE, UNKNOWN, Outcome, dump, load
 from vending.policy import SalePolicy
 from vending.tariff import TariffBook
@@ -89,13 +90,30 @@ def steps(settings: WorkerSettings, monotonic: Callable[[], float]) -> Mapping[s
     def find_unresolved(looks: Sequence[Any]) -> Sequence[Any]:
         return [unresolved(engine, reserved_before=before, limit=limit) for before, limit in looks]
 
-    return {
+    by_name: dict[str, Run] = {
         "reserve": reserve,
         "post": partial(post, engine),
         "inquire": inquire_all,
         "find_original": partial(find_originals, engine),
         "find_unresolved": find_unresolved,
     }
+    return {name: with_known_schema(engine, run) for name, run in by_name.items()}
+
+
+def with_known_schema(engine: Engine, run: Run) -> Run:
+    """Return *run*, made to look once, before its first batch, whether this program knows the database's schema.
+
+    A database that a newer program has migrated is not touched: every item is a fault until somebody has looked at it.
+    """
+    known: list[bool] = []
+
+    def checked(items: Sequence[Any]) -> Sequence[Any]:
+        if not known:
+            require_schema(engine)
+            known.append(True)
+        return run(items)
+
+    return checked
 
 
 def run_batch(run: Run, items: Sequence[Any]) -> list[Outcome]:

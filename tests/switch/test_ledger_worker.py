@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ledger.errors import LedgerOutcomeUnknown, LedgerUnavailable
+from ledger.errors import LedgerOutcomeUnknown, LedgerUnavailable, SchemaTooNew
 from switch import ledger_worker, worker_codec
-from switch.ledger_worker import Tariffs, WorkerSettings, run_batch, serve
+from switch.ledger_worker import Tariffs, WorkerSettings, run_batch, serve, with_known_schema
 from switch.worker_codec import DONE, FAULT, UNAVAILABLE, UNKNOWN, dump, load
 from vending import order
 from vending.money import Centavos
@@ -167,6 +167,33 @@ def test_tariffs_are_read_again_when_old_and_kept_when_they_cannot_be(monkeypatc
     assert tariffs.book() is books[0], "the database is away"
     now[0] *= 3
     assert tariffs.book() is books[1]
+
+
+def test_a_database_of_a_newer_program_is_not_touched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before its first batch a worker looks at the schema; what it does not know it leaves alone, and what it knows it asks once."""
+    looks: list[object] = []
+    verdicts: list[Exception | None] = [SchemaTooNew("0099"), None]
+
+    def look(engine: object) -> None:
+        looks.append(engine)
+        verdict = verdicts.pop(0)
+        if verdict is not None:
+            raise verdict
+
+    monkeypatch.setattr(ledger_worker, "require_schema", look)
+    done: list[int] = []
+
+    def run(items: Sequence[int]) -> Sequence[int]:
+        done.extend(items)
+        return items
+
+    engine = object()
+    checked = with_known_schema(engine, run)  # type: ignore[arg-type]
+    assert [kind for kind, _ in run_batch(checked, [1])] == [FAULT]
+    assert done == []
+    assert run_batch(checked, [2]) == [(DONE, 2)]
+    assert run_batch(checked, [3]) == [(DONE, 3)]
+    assert looks == [engine, engine]
 
 
 def test_every_result_a_step_may_give_can_travel() -> None:
