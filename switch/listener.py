@@ -342,7 +342,6 @@ class AcquirerPort(ServerFactory):
         self.in_flight = 0
         self._undeliverable = undeliverable
         self._connections: set[AcquirerConnection] = set()
-        self._connections_pending = 0
         self._connection_count = 0
         self._listening: IListeningPort | None = None
         self._is_draining = False

@@ -6,7 +6,6 @@ a frozen dataclass by default goes field by field through Python; the functions 
 
 import copyreg
 import pickle
-from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -74,9 +73,6 @@ def load(data: bytes) -> Any:
     """Read one message that `dump` of this very program wrote."""
     return pickle.loads(data)  # noqa: S301 - see the module's docstring
 
-
-Batch = tuple[str, Sequence[Any]]
-"""What goes to a worker: the name of the step, and its items."""
 
 Outcome = tuple[str, Any]
 """What comes back for each item: ``DONE`` and a result, or one of the three failures and its text."""
