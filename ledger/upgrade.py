@@ -8,6 +8,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
+from ledger.database import transact
 from ledger.errors import SchemaTooNew, SchemaTooOld
 from ledger.schema import SCHEMA_VERSION
 
@@ -33,10 +34,14 @@ def require_schema(engine: Engine) -> None:
     Raises:
         SchemaTooNew: it was migrated by a newer program.
         SchemaTooOld: `upgrade` is needed first.
+        LedgerUnavailable: the database cannot be reached.
     """
-    with engine.connect() as connection:
+
+    def look(connection: Connection, _attempt: int) -> str | None:
         _refuse_newer(connection)
-        current = version(connection)
+        return version(connection)
+
+    current = transact(engine, look)
     if current != SCHEMA_VERSION:
         raise SchemaTooOld(f"the database has schema {current or 'none'}, this program needs {SCHEMA_VERSION}")
 

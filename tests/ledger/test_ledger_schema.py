@@ -9,7 +9,7 @@ from sqlalchemy import CheckConstraint, Engine, inspect, text
 
 from ledger.database import open_engine
 from ledger.embedded import EmbeddedPostgres
-from ledger.errors import SchemaTooNew, SchemaTooOld
+from ledger.errors import LedgerUnavailable, SchemaTooNew, SchemaTooOld
 from ledger.schema import SCHEMA_VERSION, metadata
 from ledger.upgrade import require_schema, upgrade, version
 
@@ -93,3 +93,11 @@ def test_a_migration_can_be_taken_back(postgres_server: EmbeddedPostgres) -> Non
     require_schema(engine)
     engine.dispose()
     administration.dispose()
+
+
+def test_a_database_that_is_away_is_no_verdict_on_its_schema() -> None:
+    """Asking for the schema while the server is gone says that the ledger is unavailable, as every other question does."""
+    engine = open_engine("postgresql+psycopg://postgres@/eudora?host=/nowhere")
+    with pytest.raises(LedgerUnavailable):
+        require_schema(engine)
+    engine.dispose()
