@@ -48,12 +48,15 @@ class Batcher(Generic[Item, Result]):
         self,
         workers: Sequence[Run],
         *,
+        at_end_of_turn: Callable[[Callable[[], None]], object],
         observe_batch: Callable[[int], None] = lambda size: None,
         batch_items_max: int = BATCH_ITEMS_MAX,
         queue_items_max: int = QUEUE_ITEMS_MAX,
     ) -> None:
         self._free = deque(workers)
         self._workers_count = len(workers)
+        self._at_end_of_turn = at_end_of_turn
+        self._is_due = False
         self._observe_batch = observe_batch
         self._batch_items_max = batch_items_max
         self._queue_items_max = queue_items_max
@@ -89,13 +92,20 @@ class Batcher(Generic[Item, Result]):
             raise QueueFull
         result: Deferred[Result] = Deferred()
         self._waiting.append((item, result))
-        if self._free:
-            self._run_next()
+        self._run_soon()
         return result
 
+    def _run_soon(self) -> None:
+        if self._waiting and self._free and not self._is_due:
+            self._is_due = True
+            self._at_end_of_turn(self._run_due)
+
+    def _run_due(self) -> None:
+        self._is_due = False
+        while self._waiting and self._free:
+            self._run_next()
+
     def _run_next(self) -> None:
-        if not self._waiting:
-            return
         run = self._free.popleft()
         count = min(len(self._waiting), self._batch_items_max)
         batch = [self._waiting.popleft() for _ in range(count)]
@@ -107,7 +117,7 @@ class Batcher(Generic[Item, Result]):
     ) -> None:
         # The next batch starts first: its worker works while the results of this one are answered.
         self._free.append(run)
-        self._run_next()
+        self._run_soon()
         if not isinstance(outcomes, Failure) and len(outcomes) != len(batch):
             outcomes = Failure(StepFailed(f"{len(outcomes)} outcomes for {len(batch)} items"))
         if isinstance(outcomes, Failure):

@@ -144,6 +144,7 @@ class Switch:
         links = [WorkerLink(name, self._worker_settings, reactor=self._reactor) for _ in range(workers)]
         batcher: Batcher[Any, Any] = Batcher(
             [link.send for link in links],
+            at_end_of_turn=partial(self._reactor.callLater, 0),
             observe_batch=self.metrics.batch_sales.labels(name).observe,
             batch_items_max=section.batch_sales_max,
             queue_items_max=section.queue_sales_max,
