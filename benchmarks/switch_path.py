@@ -156,6 +156,7 @@ def reserve(order: SaleOrder) -> Reserved:
         token_orders=(TokenOrder(tid=14_450_000, units_tenths=Tenths(491)),),
         reserved_at=order.received_at,
         local_date=date(2026, 11, 23),
+        settlement_date=date(2026, 11, 23),
     )
     return Reserved(sale=sale)
 

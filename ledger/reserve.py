@@ -7,6 +7,7 @@ somebody else sold meanwhile, and the batch runs again with the floats locked as
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, TextClause, text
@@ -44,7 +45,7 @@ ORDERS_PER_BATCH_MAX = 1024
 
 _ADMIT = text(f"""
     SELECT o.position, nextval('ledger_id') AS new_id, j.digest, j.code, j.sale_id, j.answer, t.status AS terminal_status,
-        a.status AS acquirer_status, a.commission_basis_points, a.float_account_id, a.commission_account_id,
+        a.status AS acquirer_status, a.settlement_date, a.commission_basis_points, a.float_account_id, a.commission_account_id,
         f.credit_line_centavos - f.balance_centavos - f.pending_centavos AS available_centavos
     FROM unnest({journal.KEY_ARRAYS}) WITH ORDINALITY AS o ({journal.KEY_COLUMNS}, position)
     LEFT JOIN acquirer AS a ON a.code = o.acquirer_code
@@ -69,14 +70,14 @@ _WRITE_SALES = text("""
         WHERE meter.id = o.meter_id
     )
     INSERT INTO sale (state, id, kind, acquirer_code, terminal_code, transmitted_at, stan, message_class, rrn, meter_id, register_id,
-        tariff_index, encryption_algorithm, float_account_id, commission_account_id, local_date, reserved_at, paid_centavos,
+        tariff_index, encryption_algorithm, float_account_id, commission_account_id, local_date, settlement_date, reserved_at, paid_centavos,
         commission_centavos, carried_in_centavos, carried_out_centavos, units_tenths, charged_centavos, full_cost_centavos,
         subsidy_centavos, contribution_centavos, month_to_date_tenths, lines)
     SELECT 'reserved', o.* FROM unnest(CAST(:ids AS bigint[]), CAST(:kinds AS text[]), CAST(:acquirers AS text[]),
         CAST(:terminals AS text[]), CAST(:transmitted AS timestamptz[]), CAST(:stans AS text[]), CAST(:classes AS text[]),
         CAST(:rrns AS text[]), CAST(:meters AS bigint[]), CAST(:registers AS bigint[]), CAST(:indexes AS smallint[]),
         CAST(:algorithms AS smallint[]), CAST(:floats AS bigint[]), CAST(:commission_accounts AS bigint[]), CAST(:dates AS date[]),
-        CAST(:reserved AS timestamptz[]), CAST(:paid AS bigint[]), CAST(:commissions AS bigint[]), CAST(:carried_in AS bigint[]),
+        CAST(:settlement_dates AS date[]), CAST(:reserved AS timestamptz[]), CAST(:paid AS bigint[]), CAST(:commissions AS bigint[]), CAST(:carried_in AS bigint[]),
         CAST(:carried_out AS bigint[]), CAST(:units AS bigint[]), CAST(:charged AS bigint[]), CAST(:full_costs AS bigint[]),
         CAST(:subsidies AS bigint[]), CAST(:contributions AS bigint[]), CAST(:months AS bigint[]), CAST(:lines AS jsonb[])) AS o
 """)
@@ -96,6 +97,8 @@ class _Admission(NamedTuple):
     float_account_id: int
     commission_account_id: int
     commission_basis_points: int
+    settlement_date: date
+    """Of the acquirer, if a cut-over is ahead of the clock."""
 
 
 class _Sale(NamedTuple):
@@ -193,7 +196,12 @@ class _Batch:
             self.available[row.float_account_id] = row.available_centavos
             admissions.append(
                 _Admission(
-                    position, row.new_id, row.float_account_id, row.commission_account_id, row.commission_basis_points
+                    position,
+                    row.new_id,
+                    row.float_account_id,
+                    row.commission_account_id,
+                    row.commission_basis_points,
+                    row.settlement_date,
                 )
             )
         admissions.sort()
@@ -250,6 +258,7 @@ class _Batch:
             token_orders=_token_orders(quote, order, meter),
             reserved_at=order.received_at,
             local_date=on,
+            settlement_date=max(on, admission.settlement_date),
         )
         self.available[admission.float_account_id] = left
         taken = self.taken.get(admission.float_account_id, 0)
@@ -326,6 +335,7 @@ def _sale_columns(sales: Sequence[_Sale]) -> dict[str, str]:
         "indexes": arrays.ints([meter.tariff_index for meter in meters]),
         "algorithms": arrays.ints([meter.encryption_algorithm for meter in meters]),
         "dates": arrays.times([sale.local_date for sale in reserved]),
+        "settlement_dates": arrays.times([sale.settlement_date for sale in reserved]),
         "reserved": arrays.times([sale.reserved_at for sale in reserved]),
         "paid": arrays.ints([sale.paid_centavos for sale in reserved]),
         "floats": arrays.ints([sale.admission.float_account_id for sale in sales]),

@@ -33,7 +33,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-SCHEMA_VERSION = "0001"
+SCHEMA_VERSION = "0002"
 """The newest migration this program knows; a database that is newer is refused."""
 
 metadata = MetaData(
@@ -93,9 +93,11 @@ acquirer = Table(
     Column("commission_basis_points", Integer, nullable=False, server_default=text("0")),
     Column("float_account_id", BigInteger, ForeignKey("account.id"), nullable=False),
     Column("commission_account_id", BigInteger, ForeignKey("account.id"), nullable=False),
+    Column("settlement_date", Date, nullable=False, server_default=text("'2000-01-01'")),
     CheckConstraint("status IN ('active', 'stopped')", name="status"),
     CheckConstraint("commission_basis_points BETWEEN 0 AND 10000", name="commission"),
-    comment="A network that sells for the utility, with its float and its commission account.",
+    comment="A network that sells for the utility, with its float and its commission account. settlement_date: the day its sales fall "
+    "on after a cut-over ahead of the clock; the later of it and the clock's local day counts.",
 )
 
 terminal = Table(
@@ -262,6 +264,7 @@ sale = Table(
     Column("float_account_id", BigInteger, nullable=False),
     Column("commission_account_id", BigInteger, nullable=False),
     Column("local_date", Date, nullable=False),
+    Column("settlement_date", Date, nullable=False),
     _time("reserved_at"),
     _time("ended_at", nullable=True),
     Column("paid_centavos", BigInteger, nullable=False),
@@ -280,6 +283,7 @@ sale = Table(
     CheckConstraint("paid_centavos > 0", name="paid"),
     Index("ix_sale_reserved", "reserved_at", postgresql_where=text("state = 'reserved'")),
     Index(None, "meter_id", "id"),
+    Index(None, "terminal_code", "id"),
     comment="A recharge or payment from its reservation on, with the whole quote: numbers in columns, lines (deductions taken, "
     "blocks, tokens) as JSON, so that the ticket can be made again. reserved -> posted | void.",
 )
@@ -337,4 +341,105 @@ outbox = Table(
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     Index("ix_outbox_open", "id", postgresql_where=text("done_at IS NULL")),
     comment="What still has to leave because of a posted sale (meter delivery, SMS); written in the transaction that posts it.",
+)
+
+confirmation = Table(
+    "confirmation",
+    metadata,
+    Column("sale_id", BigInteger, primary_key=True, autoincrement=False),
+    _time("confirmed_at"),
+    comment="A sale whose terminal said that the customer has his token; the first advice counts.",
+)
+
+reprint = Table(
+    "reprint",
+    metadata,
+    _id(),
+    Column("sale_id", BigInteger, nullable=False),
+    Column("acquirer_code", Text, nullable=False),
+    Column("terminal_code", Text, nullable=False),
+    _time("printed_at"),
+    Index(None, "sale_id"),
+    comment="Each time the digits of a sale were handed out again on a last-answer inquiry; the ticket says COPIA.",
+)
+
+undelivered_answer = Table(
+    "undelivered_answer",
+    metadata,
+    _id(),
+    Column("acquirer_code", Text, nullable=False),
+    Column("terminal_code", Text, nullable=False),
+    _time("transmitted_at"),
+    Column("stan", Text, nullable=False),
+    Column("message_class", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    _time("noticed_at"),
+    Index(None, "terminal_code", "noticed_at"),
+    comment="An answer that was committed and did not leave because its connection was gone; the terminal's repeat gets it.",
+)
+
+day_total = Table(
+    "day_total",
+    metadata,
+    Column("settlement_date", Date, nullable=False),
+    Column("acquirer_code", Text, nullable=False),
+    Column("terminal_code", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("sales", BigInteger, nullable=False),
+    Column("paid_centavos", BigInteger, nullable=False),
+    Column("commission_centavos", BigInteger, nullable=False),
+    _time("closed_at"),
+    PrimaryKeyConstraint("settlement_date", "acquirer_code", "terminal_code", "kind"),
+    comment="What a terminal sold on a settlement day, by kind, written once after the day closed and never changed.",
+)
+
+closed_day = Table(
+    "closed_day",
+    metadata,
+    Column("settlement_date", Date, nullable=False),
+    Column("acquirer_code", Text, nullable=False),
+    _time("closed_at"),
+    PrimaryKeyConstraint("settlement_date", "acquirer_code"),
+    comment="A settlement day of an acquirer whose totals are written; also a day without any sale.",
+)
+
+reconciliation = Table(
+    "reconciliation",
+    metadata,
+    _id(),
+    Column("acquirer_code", Text, nullable=False),
+    Column("terminal_code", Text),
+    Column("settlement_date", Date, nullable=False),
+    Column("theirs", JSONB, nullable=False),
+    Column("ours", JSONB, nullable=False),
+    Column("agrees", Boolean, nullable=False),
+    _time("asked_at"),
+    Index(None, "settlement_date", "acquirer_code"),
+    comment="Totals that a terminal (or, without one, a whole network) sent for a settlement day, beside ours.",
+)
+
+adjustment = Table(
+    "adjustment",
+    metadata,
+    _id(),
+    Column("kind", Text, nullable=False),
+    Column("state", Text, nullable=False, server_default=text("'proposed'")),
+    Column("meter_id", BigInteger, ForeignKey("meter.id"), nullable=False),
+    Column("sale_id", BigInteger),
+    Column("amount_centavos", BigInteger, nullable=False, server_default=text("0")),
+    Column("units_tenths", BigInteger, nullable=False, server_default=text("0")),
+    Column("evidence", Text, nullable=False),
+    Column("proposed_by", Text, nullable=False),
+    _time("proposed_at"),
+    Column("decided_by", Text),
+    _time("decided_at", nullable=True),
+    Column("entry_id", BigInteger),
+    CheckConstraint("kind IN ('refund', 'credit', 'free_token', 'replacement_token')", name="kind"),
+    CheckConstraint("state IN ('proposed', 'approved', 'rejected')", name="state"),
+    CheckConstraint("decided_by IS NULL OR decided_by <> proposed_by", name="two_people"),
+    CheckConstraint("(state = 'proposed') = (decided_by IS NULL)", name="decided"),
+    CheckConstraint("evidence <> ''", name="evidence"),
+    CheckConstraint("amount_centavos >= 0 AND units_tenths >= 0", name="amounts"),
+    comment="Money or units given outside a sale: proposed by one person with evidence, approved or rejected by another. sale_id = the "
+    "sale it is about, or the sale that mints the token; entry_id = the compensating entry.",
 )

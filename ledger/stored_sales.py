@@ -72,6 +72,7 @@ def _stored_sale(row: Row[Any]) -> StoredSale:
         ),
         reserved_at=row.reserved_at,
         local_date=row.local_date,
+        settlement_date=row.settlement_date,
     )
     tokens = tuple(Secret(digits) for digits in row.digits or ()) if row.state == "posted" else ()
     return StoredSale(sale, row.state, tokens)

@@ -1,7 +1,8 @@
 """Group commit: what arrives while the database works on one batch becomes the next batch.
 
 Each step (reserve, post, read) has one worker process with its own connection. Under no load a batch is one item and waits for nobody;
-under load the items that gathered while the last batch was committing go together as set-based SQL. No timer is involved.
+under load the items that gathered while the last batch was committing go together as set-based SQL. No timer is involved. A batch starts
+when the reactor's turn ends: a herd whose messages came in one turn leaves in one batch, instead of its first alone and the rest behind it.
 """
 
 from collections import deque
@@ -41,6 +42,7 @@ class Batcher(Generic[Item, Result]):
 
     Args:
         workers: each takes one batch at a time, whichever is free first.
+        at_end_of_turn: calls what it is given once all that is ready now has been read.
         observe_batch: told the size of each batch.
     """
 

@@ -103,6 +103,7 @@ class ReservedSale:
     """A sale that is reserved: money and token identifiers are set aside and nobody else can take them.
 
     ``request`` and ``key`` come back so that a sale found after a crash can be answered as if it had just arrived.
+    ``local_date`` decides month and tariff; ``settlement_date`` is the day on whose totals the sale stands, fixed here for ever.
     """
 
     sale_id: int
@@ -116,6 +117,7 @@ class ReservedSale:
     token_orders: Sequence[TokenOrder]
     reserved_at: datetime
     local_date: date
+    settlement_date: date
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -94,6 +94,7 @@ SALE = ReservedSale(
     token_orders=(TokenOrder(tid=1, units_tenths=Tenths(338)),),
     reserved_at=NOW,
     local_date=date(2026, 11, 23),
+    settlement_date=date(2026, 11, 23),
 )
 TOKENS = [Secret("1" * 20), Secret("2" * 20)]
 ACCOUNT = "HN010MARÍA PEÑAAD015CL 5 # 3-20 SURAC0100077000001MT01137000000007SV0013CL017industrial-exemptST0016"

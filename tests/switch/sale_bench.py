@@ -162,6 +162,7 @@ def reserved_sale(order: SaleOrder, sale_id: int = 1_000_122) -> ReservedSale:
         token_orders=(TOKEN_ORDER,) if is_recharge else (),
         reserved_at=NOW,
         local_date=date(2026, 11, 23),
+        settlement_date=date(2026, 11, 23),
     )
 
 

@@ -1,15 +1,22 @@
 """Group commit: which items go together, in what order, and what they get when something fails."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from ledger.errors import LedgerOutcomeUnknown, LedgerUnavailable
 from switch.batching import Batcher, QueueFull, StepFailed
 from switch.worker_codec import DONE, FAULT, UNAVAILABLE, UNKNOWN, Outcome
+
+
+def at_once(run: Callable[[], None]) -> None:
+    """A turn that ends as soon as something waits for its end; most tests here do not care about turns."""
+    run()
 
 
 class Worker:
@@ -42,7 +49,9 @@ class Bench:
         self.worker = Worker()
         self.sizes: list[int] = []
         self.got: list[Any] = []
-        self.batcher: Batcher[str, str] = Batcher([self.worker.send], observe_batch=self.sizes.append, **limits)
+        self.batcher: Batcher[str, str] = Batcher(
+            [self.worker.send], at_end_of_turn=at_once, observe_batch=self.sizes.append, **limits
+        )
 
     def submit(self, *items: str) -> None:
         for item in items:
@@ -170,7 +179,7 @@ def test_work_that_a_result_brings_is_waited_for_too() -> None:
 def test_two_workers_take_a_batch_each_and_the_free_one_takes_the_next() -> None:
     """A second worker means a second batch under way, and whoever is free first goes on."""
     one, two = Worker(), Worker()
-    batcher: Batcher[str, str] = Batcher([one.send, two.send])
+    batcher: Batcher[str, str] = Batcher([one.send, two.send], at_end_of_turn=at_once)
     got: list[str] = []
     for item in "abcd":
         batcher.submit(item).addCallback(got.append)
@@ -182,3 +191,22 @@ def test_two_workers_take_a_batch_each_and_the_free_one_takes_the_next() -> None
     two.answer()
     assert got == ["B", "A", "C", "D"]
     assert batcher.is_idle
+
+
+def test_what_arrives_in_one_turn_goes_together() -> None:
+    """The first of a herd must not leave alone and make the others wait for its whole batch."""
+    worker = Worker()
+    clock = Clock()
+    batcher: Batcher[str, str] = Batcher([worker.send], at_end_of_turn=partial(clock.callLater, 0))
+    got: list[str] = []
+    for item in "abc":
+        batcher.submit(item).addCallback(got.append)
+    assert worker.batches == []
+    clock.advance(0)
+    assert worker.batches == [["a", "b", "c"]]
+    worker.answer()
+    batcher.submit("d")
+    assert worker.batches == [["a", "b", "c"]]
+    clock.advance(0)
+    assert worker.batches == [["a", "b", "c"], ["d"]]
+    assert got == ["A", "B", "C"]
