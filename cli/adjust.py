@@ -1,0 +1,213 @@
+"""`eudora adjust`: money or units given outside a sale. One user proposes with evidence, another approves.
+
+Who acts is said by ``--user``. Until there is a portal with log-ins, the operating system's account is the authentication: whoever may
+run this command here is believed.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TypeVar
+
+import click
+from sqlalchemy import Engine
+
+from cli import adjust_texts, context
+from config.settings import load
+from ledger import adjustments
+from ledger.adjustments import Adjustment
+from ledger.errors import LedgerOutcomeUnknown, LedgerUnavailable, SchemaTooNew, SchemaTooOld
+from ledger.upgrade import require_schema
+from messages.security_module import MintReply
+from pos.amounts import AmountError, parse_pesos
+from security_module.roles import Role
+from vending.adjustment import AdjustmentKind, AdjustmentRefused, AdjustmentState, Proposal
+from vending.money import Centavos, Tenths
+
+OPEN_EXIT_CODE = 3
+"""Approved, but the digits of a token are not known yet: finish it later."""
+
+_Result = TypeVar("_Result")
+_KINDS = {kind.value.replace("_", "-"): kind for kind in AdjustmentKind}
+_USER = click.option("--user", required=True, help="Who acts.")
+_LANGUAGE = click.option(
+    "--language", type=click.Choice(["es", "en"]), help="Of what is printed.  [default: the utility's]"
+)
+
+
+class _Pesos(click.ParamType[Centavos]):
+    """Whole pesos."""
+
+    name = "pesos"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Centavos:
+        """Read them as a cashier types them."""
+        try:
+            return parse_pesos(str(value))
+        except AmountError as error:
+            self.fail(str(error), param, ctx)
+
+
+class _Units(click.ParamType[Tenths]):
+    """Units with at most one decimal."""
+
+    name = "units"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Tenths:
+        """Read ``49``, ``49,1`` or ``49.1``."""
+        whole, _, tenth = str(value).replace(",", ".").partition(".")
+        digits = whole + (tenth or "0")
+        if not (whole and digits.isascii() and digits.isdigit() and len(tenth) <= 1):
+            self.fail(f"{value!r} is not a number of units with at most one decimal", param, ctx)
+        return Tenths(int(digits))
+
+
+@click.group()
+def adjust() -> None:
+    """Give money or units outside a sale; two people sign."""
+
+
+@adjust.command("propose")
+@click.option("--kind", required=True, type=click.Choice(sorted(_KINDS)))
+@click.option("--sale", "sale_id", type=int, help="The receipt number of the sale it is about.")
+@click.option("--meter", "meter_number", help="The number on the meter; without it, the meter of the sale.")
+@click.option("--amount", type=_Pesos(), help="Pesos of a refund or credit.")
+@click.option("--units", type=_Units(), help="Units of a token, for example 49,1.")
+@click.option("--evidence", required=True, help="Why, and where the proof is.")
+@_USER
+@_LANGUAGE
+def propose_command(
+    kind: str,
+    sale_id: int | None,
+    meter_number: str | None,
+    amount: Centavos | None,
+    units: Tenths | None,
+    evidence: str,
+    user: str,
+    language: str | None,
+) -> None:
+    """Propose an adjustment; nothing is given before another user approves it."""
+
+    def propose() -> Adjustment:
+        proposal = Proposal(
+            kind=_KINDS[kind],
+            proposed_by=user,
+            evidence=evidence,
+            meter_number=meter_number,
+            sale_id=sale_id,
+            amount_centavos=amount or Centavos(0),
+            units_tenths=units or Tenths(0),
+        )
+        return adjustments.propose(_engine(), proposal, _now())
+
+    _show(_ask(propose, language), language)
+
+
+@adjust.command("approve")
+@click.argument("adjustment_id", type=int)
+@_USER
+@_LANGUAGE
+def approve_command(adjustment_id: int, user: str, language: str | None) -> None:
+    """Approve the proposal of another user; a token is minted and shown at once."""
+    approved = _ask(lambda: adjustments.approve(_engine(), adjustment_id, user, _now()), language)
+    _finish([approved], language)
+
+
+@adjust.command("reject")
+@click.argument("adjustment_id", type=int)
+@_USER
+@_LANGUAGE
+def reject_command(adjustment_id: int, user: str, language: str | None) -> None:
+    """Reject the proposal of another user."""
+    _show(_ask(lambda: adjustments.reject(_engine(), adjustment_id, user, _now()), language), language)
+
+
+@adjust.command("list")
+@click.option("--state", type=click.Choice([state.value for state in AdjustmentState]))
+@_LANGUAGE
+def list_command(state: str | None, language: str | None) -> None:
+    """List adjustments, the newest first; tokens are not shown."""
+    wanted = None if state is None else AdjustmentState(state)
+    for each in _ask(lambda: adjustments.find(_engine(), wanted), language):
+        click.echo(adjust_texts.line_of(each, _language(language)))
+
+
+@adjust.command("show")
+@click.argument("adjustment_id", type=int)
+@_LANGUAGE
+def show_command(adjustment_id: int, language: str | None) -> None:
+    """Show one adjustment, with its token."""
+    _show(_ask(lambda: adjustments.read(_engine(), adjustment_id), language), language)
+
+
+@adjust.command("finish")
+@click.argument("adjustment_id", type=int, required=False)
+@_LANGUAGE
+def finish_command(adjustment_id: int | None, language: str | None) -> None:
+    """Ask the security module again for the approved tokens that have no digits yet; for all of them without an id.
+
+    It is asked by the same id as before, so it gives the digits that it may have given already.
+    """
+    if adjustment_id is not None:
+        _finish([_ask(lambda: adjustments.read(_engine(), adjustment_id), language)], language)
+    else:
+        _finish(_ask(lambda: adjustments.find_open(_engine()), language), language)
+
+
+def _finish(found: list[Adjustment], language: str | None) -> None:
+    """Mint what is open, and show all of them; exit code 3 if something stays open."""
+    is_any_open = False
+    for each in found:
+        finished = each
+        if each.is_open:
+            try:
+                finished = _mint(each, language)
+            except click.ClickException as error:
+                click.echo(error.format_message(), err=True)
+                is_any_open = True
+        _show(finished, language)
+    if is_any_open:
+        raise click.exceptions.Exit(OPEN_EXIT_CODE)
+
+
+def _mint(adjustment: Adjustment, language: str | None) -> Adjustment:
+    assert adjustment.token is not None, "it is open"
+    reply = context.ask_module(Role.SWITCH, adjustment.token.request)
+    assert isinstance(reply, MintReply)
+    (digits,) = reply.tokens
+    return _ask(
+        lambda: adjustments.store_token(_engine(), adjustment.adjustment_id, digits, _now()),
+        language,
+    )
+
+
+def _ask(question: Callable[[], _Result], language: str | None) -> _Result:
+    """Ask the ledger; a refusal and a failure end the command with a sentence."""
+    try:
+        return question()
+    except AdjustmentRefused as refused:
+        raise click.ClickException(adjust_texts.refusal_of(refused, _language(language))) from refused
+    except LedgerUnavailable as error:
+        raise click.ClickException(f"nothing was written: the ledger cannot be used ({error})") from error
+    except LedgerOutcomeUnknown as error:
+        raise click.ClickException("it is not known whether this was written; look with: eudora adjust list") from error
+
+
+def _engine() -> Engine:
+    engine = context.engine()
+    try:
+        require_schema(engine)
+    except (SchemaTooNew, SchemaTooOld) as error:
+        raise click.ClickException(str(error)) from error
+    return engine
+
+
+def _show(adjustment: Adjustment, language: str | None) -> None:
+    click.echo(adjust_texts.page_of(adjustment, _language(language)))
+
+
+def _language(chosen: str | None) -> str:
+    return chosen or load().utility.language
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)  # noqa: TID251 - the process's own clock
