@@ -12,6 +12,9 @@ from vending.response_code import ResponseCode
 REVERSED_BEFORE_IT_CAME = b""
 """The digest of a request that is known only because its reversal came first; no real digest equals it."""
 
+REVERSED_AND_PARKED = b"\x00"
+"""The digest of a sale whose money went back: its answer with the PINs stays stored and no repeat gets it; no real digest equals it."""
+
 KEY_ARRAYS = (
     "CAST(:transmitted AS timestamptz[]), CAST(:stans AS text[]), CAST(:terminals AS text[]), CAST(:acquirers AS text[]), "
     "CAST(:classes AS text[])"

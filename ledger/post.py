@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Engine, TextClause, text
 
 from ledger import arrays, journal
+from ledger.claims import end_claims
 from ledger.database import transact
 from ledger.meters import month_number
 from ledger.rounds import together
@@ -180,10 +181,14 @@ def _write(connection: Connection, ends: list[_End], winners: dict[int, Posting]
         "posted": arrays.ints([end.posting.sale.sale_id for end in posts]),
         "days": arrays.times([end.posting.sale.local_date for end in posts]),
     }
-    written, *moved = together(connection, (_WRITE, values), *([_move_accounts(ends)] if ends else []))
+    claims = end_claims(
+        [end.posting.sale for end in posts], [end.posting.sale for end in ends if isinstance(end.posting, SaleVoid)]
+    )
+    moves = [_move_accounts(ends)] if ends else []
+    written, *others = together(connection, (_WRITE, values), *claims, *moves)
     stored, released = written.rows[0]
     assert released == len(ends), "a reserved sale holds its meter"
-    for each in moved:
+    for each in others[len(claims) :]:
         assert each.rowcount == len(_accounts_moved(ends)), "every account of a posting exists"
     return [positions[position - 1] for position in stored]
 
@@ -230,6 +235,7 @@ def _lines_of(
         float_account_id=float_account_id,
         commission_account_id=commission_account_id,
         commission_centavos=commission_centavos,
+        claimed_centavos=posting.sale.claimed_centavos,
     )
 
 

@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Engine, TextClause, text
 
 from ledger import arrays, journal
+from ledger.claims import bind_claims, read_parked
 from ledger.database import Retry, transact
 from ledger.meters import Accounts, MeterState, account_statements, accounts_of
-from ledger.pricing import Rules, check_meter, price
+from ledger.pricing import Rules, check_meter, price, price_with_parked
 from ledger.quote_lines import lines_as_json
 from ledger.rounds import together
 from ledger.rules import commission_of
@@ -27,6 +28,7 @@ from vending.order import (
     Busy,
     Conflict,
     Declined,
+    OrderKind,
     RequestKey,
     Reserved,
     ReservedSale,
@@ -35,6 +37,7 @@ from vending.order import (
     TokenOrder,
     Unresolved,
 )
+from vending.parked import ParkedSale
 from vending.policy import SalePolicy
 from vending.quote import Quote
 from vending.response_code import Refusal, ResponseCode
@@ -224,6 +227,7 @@ class _Batch:
             self.available = {
                 row.id: row.available_centavos for row in self.connection.execute(_LOCK_FLOATS, {"ids": ids})
             }
+        parked = self._parked(admissions, meters)
         for admission in admissions:
             try:
                 order = self.orders[admission.position]
@@ -232,15 +236,32 @@ class _Batch:
                 if meter_id in held:
                     self.results[admission.position] = Busy(meter_id=meter_id)
                     continue
-                self._reserve(admission, meter, deductions.get(meter_id, []))
+                self._reserve(admission, meter, deductions.get(meter_id, []), parked.get(meter_id, []))
                 held.add(meter_id)
             except Refusal as refusal:
                 self._decline(admission.position, refusal)
 
-    def _reserve(self, admission: _Admission, meter: MeterState, deductions: list[Deduction]) -> None:
+    def _parked(
+        self, admissions: list[_Admission], meters: Mapping[str, MeterState]
+    ) -> Mapping[int, Sequence[ParkedSale]]:
+        """Read what waits on the meters of these orders; nearly always that is nothing, and nothing is asked."""
+        waiting = {number: meter for number, meter in meters.items() if meter.parked_tokens}
+        if not waiting:
+            return {}
+        orders = [self.orders[admission.position] for admission in admissions]
+        numbers = {order.meter_number for order in orders if order.kind is OrderKind.RECHARGE} & waiting.keys()
+        return read_parked(self.connection, [waiting[number].account.meter_id for number in numbers])
+
+    def _reserve(
+        self, admission: _Admission, meter: MeterState, deductions: list[Deduction], parked: Sequence[ParkedSale]
+    ) -> None:
         order = self.orders[admission.position]
         on = local_date(order.received_at)
-        quote = price(order, meter, deductions, on, self.rules)
+        claimed: tuple[ParkedSale, ...] = ()
+        if parked:
+            quote, claimed = price_with_parked(order, meter, deductions, on, self.rules, parked=parked)
+        else:
+            quote = price(order, meter, deductions, on, self.rules)
         left = self.available[admission.float_account_id] - order.paid_centavos
         if left < 0:
             raise Refusal(ResponseCode.FLOAT_SHORT)
@@ -259,6 +280,7 @@ class _Batch:
             reserved_at=order.received_at,
             local_date=on,
             settlement_date=max(on, admission.settlement_date),
+            claimed=claimed,
         )
         self.available[admission.float_account_id] = left
         taken = self.taken.get(admission.float_account_id, 0)
@@ -280,6 +302,7 @@ class _Batch:
         if self.sales:
             amounts = [self.taken[account_id] for account_id in ids]
             statements.append((_WRITE_SALES, _sale_columns(self.sales)))
+            statements += bind_claims([sale.reserved for sale in self.sales])
             statements.append((_TAKE_FLOATS, {"ids": arrays.ints(ids), "amounts": arrays.ints(amounts)}))
         journaled, *rest = together(self.connection, *statements)
         if journaled.rowcount != len(self.lines):

@@ -2,17 +2,22 @@
 
 A reversal that comes before its original (networks reorder) is answered "not found", and then the original must not be sold any
 more: its key is journaled too, with an empty digest, so that when it comes it is refused as a conflict.
+
+Where the network's policy is to park (`ledger.parking`), the original's money goes back in the same transaction.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, text
 
 from ledger import journal
 from ledger.database import Retry, transact
+from ledger.parking import ParkingBatch, Wish
 from ledger.stored_sales import StoredSale, read_sales
 from vending.order import Conflict, Declined, OriginalFound, RequestKey, ReversalOrder, ReversalResult
+from vending.parked import Parking
 from vending.response_code import ResponseCode
 
 REVERSALS_PER_BATCH_MAX = 1024
@@ -45,13 +50,11 @@ def _find(connection: Connection, orders: Sequence[ReversalOrder]) -> list[Rever
     known = _look_up(connection, [order.key for order in orders])
     originals = _look_up(connection, [order.original for order in orders])
     sales = read_sales(connection, sorted({row.sale_id for row in originals.values() if row.sale_id is not None}))
-    results: list[ReversalResult] = []
+    results: dict[int, ReversalResult] = {}
     first: dict[RequestKey, int] = {}
     lines: dict[RequestKey, journal.Line] = {}
     for position, order in enumerate(orders):
-        twin = first.setdefault(order.key, position)
-        if twin != position:
-            results.append(results[twin] if orders[twin].digest == order.digest else Conflict())
+        if first.setdefault(order.key, position) != position:
             continue
         row = known.get(order.key)
         if row is not None:
@@ -60,18 +63,42 @@ def _find(connection: Connection, orders: Sequence[ReversalOrder]) -> list[Rever
             )
             if again is not None:
                 assert isinstance(again, ReversalResult), "a reversal reserves nothing"
-                results.append(again)
+                results[position] = again
                 continue
         original = originals.get(order.original)
-        result = _judge(order, original, sales)
-        results.append(result)
+        result = results[position] = _judge(order, original, sales)
         if row is None:
             lines[order.key] = _line(order, result, original)
         if original is None:
             lines[order.original] = _bar(order)
+    parking = ParkingBatch(connection)
+    _park(parking, orders, results)
     if lines and not journal.write(connection, list(lines.values())):
         raise Retry("a journal key was taken meanwhile")
-    return results
+    parking.write()
+    return [_result(orders, position, first[order.key], results) for position, order in enumerate(orders)]
+
+
+def _park(parking: ParkingBatch, orders: Sequence[ReversalOrder], results: dict[int, ReversalResult]) -> None:
+    """Park what the networks' policies and caps allow of the posted originals, and say so in the results."""
+    wishes: dict[int, Wish] = {}
+    for position, result in results.items():
+        if isinstance(result, OriginalFound) and result.is_posted and result.parking is Parking.NOT_ASKED:
+            assert result.sale is not None, "a posted original is a sale"
+            if orders[position].parking is not None:
+                wishes[position] = Wish(orders[position], result.sale)
+    for position, outcome in zip(wishes, parking.decide(list(wishes.values())), strict=True):
+        result = results[position]
+        assert isinstance(result, OriginalFound)
+        results[position] = replace(result, parking=outcome)
+
+
+def _result(
+    orders: Sequence[ReversalOrder], position: int, first: int, results: dict[int, ReversalResult]
+) -> ReversalResult:
+    """Return the result of one order; one with the key of an earlier one in the batch is a repeat of it."""
+    is_same = position == first or orders[position].digest == orders[first].digest
+    return results[first] if is_same else Conflict()
 
 
 def _look_up(connection: Connection, keys: Sequence[RequestKey]) -> dict[RequestKey, Row[Any]]:
@@ -99,6 +126,7 @@ def _judge(order: ReversalOrder, original: Row[Any] | None, sales: dict[int, Sto
         is_posted=stored.state == "posted",
         tokens=stored.tokens,
         original_request=request,
+        parking=Parking.PARKED_BEFORE if stored.is_parked else Parking.NOT_ASKED,
     )
 
 

@@ -5,7 +5,8 @@ A recharge turns the acquirer's deposit into revenue at full cost, with what the
 
     paid - full_cost + subsidy - contribution - taken - voluntary + (carried_in - carried_out) = 0
 
-which is the sum of the two identities of a quote.
+which is the sum of the two identities of a quote. What a recharge claims of parked tokens goes through the account of parked tokens:
+there the money stood since it went back to the network that had sold them.
 """
 
 from typing import NamedTuple
@@ -35,11 +36,27 @@ def commission_of(paid_centavos: int, basis_points: int) -> int:
 
 
 def sale_lines(
-    quote: Quote, service: Service, *, float_account_id: int, commission_account_id: int, commission_centavos: int
+    quote: Quote,
+    service: Service,
+    *,
+    float_account_id: int,
+    commission_account_id: int,
+    commission_centavos: int,
+    claimed_centavos: int = 0,
 ) -> list[PostingLine]:
-    """Return the lines that post one sale, a recharge or a payment. No line has an amount of zero."""
+    """Return the lines that post one sale, a recharge or a payment. No line has an amount of zero.
+
+    Args:
+        quote: of what is left of the payment after *claimed_centavos*.
+        service: of the meter.
+        float_account_id: the acquirer's deposit, which pays for everything.
+        commission_account_id: the acquirer's earnings.
+        commission_centavos: on the whole payment.
+        claimed_centavos: what the parked tokens cost that the sale hands out.
+    """
     lines = [
-        PostingLine(float_account_id, quote.paid_centavos),
+        PostingLine(float_account_id, quote.paid_centavos + claimed_centavos),
+        PostingLine(Account.PARKED_TOKENS, -claimed_centavos),
         PostingLine(REVENUE_OF_SERVICE[service], -quote.full_cost_centavos),
         PostingLine(Account.SUBSIDIES_RECEIVABLE, quote.subsidy_centavos),
         PostingLine(Account.CONTRIBUTIONS_PAYABLE, -quote.contribution_centavos),
@@ -53,6 +70,22 @@ def sale_lines(
         lines += _taken_lines(taken)
     if quote.voluntary is not None:
         lines += _taken_lines(quote.voluntary)
+    return [line for line in lines if line.amount_centavos]
+
+
+def parking_lines(
+    *, paid_centavos: int, float_account_id: int, commission_account_id: int, commission_centavos: int
+) -> list[PostingLine]:
+    """Return the lines that give a sale's money and commission back and hold its price on the parked tokens.
+
+    Revenue, obligations, month and remainder stay as they were sold: the token exists, and whoever claims it pays for all of them.
+    """
+    lines = [
+        PostingLine(Account.PARKED_TOKENS, paid_centavos),
+        PostingLine(float_account_id, -paid_centavos),
+        PostingLine(Account.COMMISSION_COST, -commission_centavos),
+        PostingLine(commission_account_id, commission_centavos),
+    ]
     return [line for line in lines if line.amount_centavos]
 
 

@@ -153,14 +153,17 @@ meter = Table(
     Column("month", Integer, nullable=False, server_default=text("0")),
     Column("month_to_date_tenths", BigInteger, nullable=False, server_default=text("0")),
     _centavos("remainder_centavos"),
+    Column("parked_tokens", SmallInteger, nullable=False, server_default=text("0")),
     CheckConstraint("status IN ('active', 'blocked')", name="status"),
+    CheckConstraint("parked_tokens >= 0", name="parked_tokens"),
     CheckConstraint("service IN (0, 1, 2)", name="service"),
     CheckConstraint("encryption_algorithm IN (7, 11)", name="encryption_algorithm"),
     CheckConstraint("month_to_date_tenths >= 0", name="month_to_date"),
     CheckConstraint("remainder_centavos >= 0", name="remainder"),
     Index(None, "holder_id"),
     comment="A meter, its key reference and its running state. held_by = the reserved sale that alone may move this row; "
-    "month = yyyymm (local) of month_to_date; remainder = sum of its postings, sign turned.",
+    "month = yyyymm (local) of month_to_date; remainder = sum of its postings, sign turned; parked_tokens = its rows in parked_token "
+    "that no sale has claimed.",
     postgresql_with={"fillfactor": 70},
 )
 
@@ -223,7 +226,7 @@ entry = Table(
     _time("posted_at"),
     Column("local_date", Date, nullable=False),
     Column("memo", Text, nullable=False, server_default=text("''")),
-    CheckConstraint("kind IN ('sale', 'opening', 'deposit', 'billing', 'adjustment')", name="kind"),
+    CheckConstraint("kind IN ('sale', 'opening', 'deposit', 'billing', 'adjustment', 'parking')", name="kind"),
     comment="One event in the books; append-only. The entry of a sale has the id of the sale.",
 )
 
@@ -278,14 +281,18 @@ sale = Table(
     Column("contribution_centavos", BigInteger, nullable=False),
     Column("month_to_date_tenths", BigInteger, nullable=False),
     Column("lines", JSONB, nullable=False),
+    _centavos("claimed_centavos"),
     CheckConstraint("state IN ('reserved', 'posted', 'void')", name="state"),
     CheckConstraint("kind IN ('recharge', 'payment')", name="kind"),
     CheckConstraint("paid_centavos > 0", name="paid"),
     Index("ix_sale_reserved", "reserved_at", postgresql_where=text("state = 'reserved'")),
     Index(None, "meter_id", "id"),
     Index(None, "terminal_code", "id"),
+    # Sales are appended day by day, so block ranges find a day, and next to nothing is written for a sale.
+    Index(None, "settlement_date", postgresql_using="brin"),
     comment="A recharge or payment from its reservation on, with the whole quote: numbers in columns, lines (deductions taken, "
-    "blocks, tokens) as JSON, so that the ticket can be made again. reserved -> posted | void.",
+    "blocks, tokens) as JSON, so that the ticket can be made again. reserved -> posted | void. claimed = the part of paid that went for "
+    "parked tokens; the quote is of the rest.",
 )
 
 token = Table(
@@ -323,6 +330,7 @@ journal = Table(
     _time("received_at"),
     _time("answered_at", nullable=True),
     PrimaryKeyConstraint("transmitted_at", "stan", "terminal_code", "acquirer_code", "message_class"),
+    Index(None, "reverses_sale_id", postgresql_where=text("reverses_sale_id IS NOT NULL")),
     comment="Every authenticated request once, by its key, with the answer that was made for it. sale_id = the sale it reserved; "
     "reverses_sale_id = the sale that a reversal asked to undo. code is null until the outcome is known. An empty digest marks a "
     "request that was reversed before it came.",
@@ -390,7 +398,8 @@ day_total = Table(
     Column("commission_centavos", BigInteger, nullable=False),
     _time("closed_at"),
     PrimaryKeyConstraint("settlement_date", "acquirer_code", "terminal_code", "kind"),
-    comment="What a terminal sold on a settlement day, by kind, written once after the day closed and never changed.",
+    comment="What a terminal sold on a settlement day, by kind (recharge, payment, and reversal: what was given back), "
+    "written once after the day closed and never changed.",
 )
 
 closed_day = Table(
@@ -436,10 +445,56 @@ adjustment = Table(
     Column("entry_id", BigInteger),
     CheckConstraint("kind IN ('refund', 'credit', 'free_token', 'replacement_token')", name="kind"),
     CheckConstraint("state IN ('proposed', 'approved', 'rejected')", name="state"),
-    CheckConstraint("decided_by IS NULL OR decided_by <> proposed_by", name="two_people"),
+    CheckConstraint("decided_by IS NULL OR lower(btrim(decided_by)) <> lower(btrim(proposed_by))", name="two_people"),
     CheckConstraint("(state = 'proposed') = (decided_by IS NULL)", name="decided"),
-    CheckConstraint("evidence <> ''", name="evidence"),
-    CheckConstraint("amount_centavos >= 0 AND units_tenths >= 0", name="amounts"),
+    CheckConstraint("btrim(evidence) <> ''", name="evidence"),
+    CheckConstraint("(amount_centavos > 0) = (kind IN ('refund', 'credit'))", name="money"),
+    CheckConstraint("least(amount_centavos, units_tenths) = 0 AND amount_centavos + units_tenths > 0", name="amounts"),
+    CheckConstraint("sale_id IS NOT NULL OR kind IN ('credit', 'free_token')", name="sale"),
+    CheckConstraint("(entry_id IS NOT NULL) = (state = 'approved' AND kind IN ('refund', 'credit'))", name="entry"),
+    Index(None, "sale_id", postgresql_where=text("sale_id IS NOT NULL")),
     comment="Money or units given outside a sale: proposed by one person with evidence, approved or rejected by another. sale_id = the "
-    "sale it is about, or the sale that mints the token; entry_id = the compensating entry.",
+    "sale it is about; entry_id = the compensating entry. Tokens move no money.",
+)
+
+adjustment_token = Table(
+    "adjustment_token",
+    metadata,
+    Column("adjustment_id", BigInteger, ForeignKey("adjustment.id"), primary_key=True, autoincrement=False),
+    Column("mint_id", BigInteger, nullable=False, unique=True),
+    Column("meter_id", BigInteger, ForeignKey("meter.id"), nullable=False),
+    Column("register_id", BigInteger, nullable=False),
+    Column("tariff_index", SmallInteger, nullable=False),
+    Column("encryption_algorithm", SmallInteger, nullable=False),
+    Column("tid", BigInteger, nullable=False),
+    Column("units_tenths", BigInteger, nullable=False),
+    _time("reserved_at"),
+    Column("digits", Text),
+    _time("minted_at", nullable=True),
+    UniqueConstraint("meter_id", "tid"),
+    CheckConstraint("(digits IS NULL) = (minted_at IS NULL) AND length(digits) = 20", name="digits"),
+    comment="The token of an approved adjustment. The security module is asked by mint_id; digits (a secret) are missing until it answered.",
+)
+
+parked_token = Table(
+    "parked_token",
+    metadata,
+    Column("sale_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("meter_id", BigInteger, nullable=False),
+    Column("acquirer_code", Text, nullable=False),
+    Column("terminal_code", Text, nullable=False),
+    Column("paid_centavos", BigInteger, nullable=False),
+    _time("parked_at"),
+    Column("local_date", Date, nullable=False),
+    Column("settlement_date", Date, nullable=False),
+    Column("claimed_by_sale_id", BigInteger),
+    _time("claimed_at", nullable=True),
+    CheckConstraint("paid_centavos > 0", name="paid"),
+    CheckConstraint("claimed_at IS NULL OR claimed_by_sale_id IS NOT NULL", name="claimed"),
+    Index(None, "meter_id", "sale_id", postgresql_where=text("claimed_by_sale_id IS NULL")),
+    Index(None, "claimed_by_sale_id", postgresql_where=text("claimed_by_sale_id IS NOT NULL")),
+    Index(None, "terminal_code", "local_date"),
+    comment="A posted sale that was reversed: its money went back, its tokens wait for the next recharge on the meter. local_date and "
+    "settlement_date are of the reversal. claimed_by_sale_id = the reserved or posted sale that hands them out; claimed_at = when that "
+    "one was posted.",
 )

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Row, text
 
 from ledger import arrays
+from ledger.claims import parked_sale
 from ledger.meters import ACCOUNT_COLUMNS, account_of
 from ledger.quote_lines import quote_of
 from vending.money import Centavos, Tenths
@@ -19,7 +20,8 @@ _READ = text(f"""
     .replace("m.tariff_index", "s.tariff_index")
     .replace("m.encryption_algorithm", "s.encryption_algorithm")
 },
-        s.*, j.request, t.tids, t.token_units, t.digits
+        s.*, j.request, t.tids, t.token_units, t.digits, c.claimed,
+        EXISTS (SELECT FROM parked_token AS p WHERE p.sale_id = s.id) AS is_parked
     FROM unnest(CAST(:ids AS bigint[])) AS wanted (id)
     JOIN sale AS s ON s.id = wanted.id
     JOIN meter AS m ON m.id = s.meter_id
@@ -31,15 +33,25 @@ _READ = text(f"""
             array_agg(digits ORDER BY position) AS digits
         FROM token WHERE token.sale_id = s.id
     ) AS t ON true
+    LEFT JOIN LATERAL (
+        SELECT jsonb_agg(jsonb_build_array(p.sale_id, p.paid_centavos, of.units_tenths, (
+            SELECT jsonb_agg(token.digits ORDER BY token.position) FROM token WHERE token.sale_id = p.sale_id
+        )) ORDER BY p.sale_id) AS claimed
+        FROM parked_token AS p JOIN sale AS of ON of.id = p.sale_id WHERE p.claimed_by_sale_id = s.id
+    ) AS c ON s.claimed_centavos > 0
 """)  # noqa: S608 - constants only
 
 
 class StoredSale(NamedTuple):
-    """A sale, the state it is in, and its tokens if it is posted."""
+    """A sale, the state it is in, and its own tokens if it is posted; those it claims are in ``sale.claimed``.
+
+    A parked sale's tokens are nobody's until another sale claims them: they must not be shown.
+    """
 
     sale: ReservedSale
     state: str
     tokens: tuple[Secret[str], ...]
+    is_parked: bool
 
 
 def read_sales(connection: Connection, sale_ids: Sequence[int]) -> dict[int, StoredSale]:
@@ -73,6 +85,7 @@ def _stored_sale(row: Row[Any]) -> StoredSale:
         reserved_at=row.reserved_at,
         local_date=row.local_date,
         settlement_date=row.settlement_date,
+        claimed=tuple(parked_sale(*parked) for parked in row.claimed or ()),
     )
     tokens = tuple(Secret(digits) for digits in row.digits or ()) if row.state == "posted" else ()
-    return StoredSale(sale, row.state, tokens)
+    return StoredSale(sale, row.state, tokens, row.is_parked)

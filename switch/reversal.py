@@ -1,32 +1,69 @@
-"""The reversal under the policy ``stands``: a token that may be in a customer's hands is not taken back.
+"""The reversal: what was never sold has nothing to undo; what was sold stands, or is parked where the network's policy says so.
 
-What was never sold has nothing to undo, so the reversal is approved. A sale that stands is declined with its tokens in the answer, so
-that the till can print them. A sale whose outcome is not known yet gets the answer that is not final.
+A sale that stands is declined with its tokens in the answer, so that the till can print them. A parked one is approved: the ledger has
+given the money back in the very step that journaled the reversal, and keeps the tokens for the next recharge on the meter. A sale whose
+outcome is not known yet gets the answer that is not final.
 """
+
+from dataclasses import replace
 
 from acquirers.calls import ReversalCall
 from acquirers.dialect import Dialect
+from config.acquirer import AcquirerSection
 from messages.iso_message import IsoMessage
 from switch.answered import Answered
 from switch.in_flight import InFlight
+from switch.metrics import AcquirerMetrics
 from switch.seal import Seal
 from switch.steps import Books
+from vending.money import Centavos
 from vending.order import AnswerRecord, Conflict, Declined, OriginalFound, Repeated, ReversalResult
+from vending.parked import Parking, ParkingLimits
 from vending.ports import ModuleOutcomeUnknown, ModuleRefused, ModuleUnavailable
 from vending.response_code import Refusal, ResponseCode
 
 
-class Reversal:
-    """The use case of one network."""
+def parking_limits(section: AcquirerSection) -> ParkingLimits | None:
+    """Return how much a network may park, None where its policy is that a sale stands."""
+    if section.reversal_policy != "parked":
+        return None
+    return ParkingLimits(
+        sale_centavos_max=Centavos(section.parked_sale_centavos_max),
+        terminal_day_centavos_max=Centavos(section.parked_terminal_day_centavos_max),
+    )
 
-    def __init__(self, *, dialect: Dialect, seal: Seal, books: Books, in_flight: InFlight) -> None:
+
+class Reversal:
+    """The use case of one network.
+
+    Args:
+        dialect: its messages.
+        seal: its MACs.
+        books: the ledger.
+        in_flight: what is being worked on.
+        parking: how much it may park; None: its policy is that a sale stands.
+        metrics: its counts.
+    """
+
+    def __init__(
+        self,
+        *,
+        dialect: Dialect,
+        seal: Seal,
+        books: Books,
+        in_flight: InFlight,
+        parking: ParkingLimits | None = None,
+        metrics: AcquirerMetrics | None = None,
+    ) -> None:
         self._dialect = dialect
         self._seal = seal
         self._books = books
         self._in_flight = in_flight
+        self._parking = parking
+        self._metrics = metrics
 
     async def reverse(self, call: ReversalCall) -> Answered:
-        """Answer a 0400 whose MAC has been verified.
+        """Answer a 0400 or 0420 whose MAC has been verified.
 
         Raises:
             Refusal: `IN_PROGRESS` while the original has no known outcome.
@@ -39,7 +76,9 @@ class Reversal:
             return await first
         answered: Answered | None = None
         try:
-            answered = await self._answer_for(call, await self._books.find_original(order))
+            result = await self._books.find_original(replace(order, parking=self._parking))
+            self._count(result)
+            answered = await self._answer_for(call, result)
             return answered
         finally:
             self._in_flight.end(order.key, answered)
@@ -56,11 +95,22 @@ class Reversal:
                 return await self._store(call, code, refusal)
             case OriginalFound(sale=None):
                 return await self._store(call, ResponseCode.APPROVED, self._dialect.acknowledge(call.message))
+            case OriginalFound(parking=Parking.PARKED | Parking.PARKED_BEFORE):
+                return await self._store(call, ResponseCode.APPROVED, self._dialect.acknowledge(call.message))
             case OriginalFound(sale=sale, is_posted=True, tokens=tokens) if sale is not None:
                 answer = self._dialect.decline_reversal(call.message, sale, tokens)
                 return await self._store(call, ResponseCode.SALE_STANDS, answer)
             case OriginalFound():
                 raise Refusal(ResponseCode.IN_PROGRESS, "the original has no known outcome yet")
+
+    def _count(self, result: ReversalResult) -> None:
+        if self._metrics is None or not isinstance(result, OriginalFound) or result.sale is None:
+            return
+        if result.parking is Parking.PARKED:
+            self._metrics.parked_sales.inc()
+            self._metrics.parked_centavos.inc(result.sale.paid_centavos)
+        elif result.parking is Parking.ABOVE_CAP:
+            self._metrics.parking_cap_refusals.inc()
 
     async def _store(self, call: ReversalCall, code: ResponseCode, answer: IsoMessage) -> Answered:
         try:

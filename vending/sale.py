@@ -1,6 +1,6 @@
 """The life of a sale, as one table. Nothing else decides what may follow what.
 
-Being sold, being confirmed by the terminal and being delivered to the meter are three lifecycles that run beside each other: a
+Being sold, being confirmed by the terminal, being delivered to the meter and being parked are lifecycles that run beside each other: a
 token can be paid and not delivered, or delivered and never confirmed, so they never share a status.
 """
 
@@ -42,6 +42,19 @@ class DeliveryState(Enum):
     UNREACHABLE = "unreachable"
 
 
+class ParkingState(Enum):
+    """Where the token of a reversed sale waits, where the network's policy is to park it."""
+
+    WITH_CUSTOMER = "with customer"
+    """Handed out with its own sale; most tokens stay here for ever."""
+    PARKED = "parked"
+    """The money went back; the token waits on its meter."""
+    PROMISED = "promised"
+    """Bound to a later sale on the meter that is reserved."""
+    CLAIMED = "claimed"
+    """Paid for and handed out by that later sale."""
+
+
 class SaleEvent(Enum):
     """What can happen to a sale."""
 
@@ -57,15 +70,19 @@ class SaleEvent(Enum):
     METER_ACCEPTED = "meter accepted"
     METER_REJECTED = "meter rejected"
     METER_SILENT = "meter silent"
+    PARK = "park"
+    CLAIM_RESERVED = "claim reserved"
+    CLAIM_POSTED = "claim posted"
+    CLAIM_VOID = "claim void"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transition:
     """One row of the table; ``why`` is for the reader."""
 
-    before: SaleState | ConfirmationState | DeliveryState
+    before: SaleState | ConfirmationState | DeliveryState | ParkingState
     event: SaleEvent
-    after: SaleState | ConfirmationState | DeliveryState
+    after: SaleState | ConfirmationState | DeliveryState | ParkingState
     why: str
 
 
@@ -74,9 +91,9 @@ class TransitionNotAllowed(Exception):
 
 
 def _row(
-    before: SaleState | ConfirmationState | DeliveryState,
+    before: SaleState | ConfirmationState | DeliveryState | ParkingState,
     event: SaleEvent,
-    after: SaleState | ConfirmationState | DeliveryState,
+    after: SaleState | ConfirmationState | DeliveryState | ParkingState,
     why: str,
 ) -> Transition:
     return Transition(before=before, event=event, after=after, why=why)
@@ -92,7 +109,7 @@ TABLE: tuple[Transition, ...] = (
     _row(SaleState.RESERVED, SaleEvent.POST, SaleState.POSTED, "commit 2 of a payment, which has no token"),
     _row(SaleState.MINTED, SaleEvent.POST, SaleState.POSTED, "commit 2"),
     _row(SaleState.MINTED, SaleEvent.PROCESS_LOST, SaleState.RESERVED, "asking again gives the same digits"),
-    _row(SaleState.POSTED, SaleEvent.REVERSED, SaleState.POSTED, "it stands: the token may be in the customer's hands"),
+    _row(SaleState.POSTED, SaleEvent.REVERSED, SaleState.POSTED, "the token exists: it stands, or is parked"),
     _row(ConfirmationState.AWAITED, SaleEvent.ADVICE, ConfirmationState.CONFIRMED, "the terminal printed it"),
     _row(ConfirmationState.CONFIRMED, SaleEvent.ADVICE, ConfirmationState.CONFIRMED, "a repeated advice"),
     _row(DeliveryState.QUEUED, SaleEvent.METER_ACCEPTED, DeliveryState.DELIVERED, "units credited"),
@@ -100,13 +117,22 @@ TABLE: tuple[Transition, ...] = (
     _row(DeliveryState.QUEUED, SaleEvent.METER_SILENT, DeliveryState.UNREACHABLE, "the deadline passed"),
     _row(DeliveryState.UNREACHABLE, SaleEvent.METER_ACCEPTED, DeliveryState.DELIVERED, "a late answer, or keyed in"),
     _row(DeliveryState.DELIVERED, SaleEvent.METER_ACCEPTED, DeliveryState.DELIVERED, "delivering twice is harmless"),
+    _row(ParkingState.WITH_CUSTOMER, SaleEvent.PARK, ParkingState.PARKED, "a reversal, within the caps"),
+    _row(ParkingState.PARKED, SaleEvent.PARK, ParkingState.PARKED, "another reversal; no money moves again"),
+    _row(
+        ParkingState.PARKED, SaleEvent.CLAIM_RESERVED, ParkingState.PROMISED, "commit 1 of a recharge that pays for it"
+    ),
+    _row(ParkingState.PROMISED, SaleEvent.PARK, ParkingState.PROMISED, "another reversal; no money moves again"),
+    _row(ParkingState.PROMISED, SaleEvent.CLAIM_VOID, ParkingState.PARKED, "that recharge was voided"),
+    _row(ParkingState.PROMISED, SaleEvent.CLAIM_POSTED, ParkingState.CLAIMED, "commit 2 of that recharge"),
+    _row(ParkingState.CLAIMED, SaleEvent.PARK, ParkingState.CLAIMED, "another reversal; no money moves again"),
 )
 
 _NEXT = {(row.before, row.event): row.after for row in TABLE}
 if len(_NEXT) != len(TABLE):
     raise AssertionError("two rows of the table begin alike")
 
-State = TypeVar("State", SaleState, ConfirmationState, DeliveryState)
+State = TypeVar("State", SaleState, ConfirmationState, DeliveryState, ParkingState)
 
 
 def advance(state: State, event: SaleEvent) -> State:
@@ -133,6 +159,7 @@ def render_markdown() -> str:
         (SaleState, "Sale"),
         (ConfirmationState, "Confirmation"),
         (DeliveryState, "Delivery"),
+        (ParkingState, "Parking"),
     ):
         lines += [f"### {title}", "", "| state | event | next state | why |", "|---|---|---|---|"]
         lines += [
