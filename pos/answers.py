@@ -1,6 +1,7 @@
 """What an authenticated answer tells, read into the shapes that the ticket prints."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from messages.iso_message import IsoMessage
 from messages.subfields import SubElement, SubElementError, first_value, parse_sub_elements
@@ -59,6 +60,7 @@ def read_sale(answer: IsoMessage) -> SaleLines:
     """
     elements = _elements(answer, 63)
     voluntary = first_value(elements, "VO")
+    claimed_centavos, claimed_tenths = _claimed(first_value(elements, "PK"))
     return SaleLines(
         paid_centavos=Centavos(_number(elements, "PD", int(answer.get(4) or "0"))),
         carried_in_centavos=Centavos(_number(elements, "CI")),
@@ -72,6 +74,8 @@ def read_sale(answer: IsoMessage) -> SaleLines:
         blocks=tuple(_block(element.value) for element in elements if element.tag == "BK"),
         taken=tuple(_taken(element.value) for element in elements if element.tag == "TK"),
         voluntary=None if voluntary is None else _taken(voluntary),
+        claimed_centavos=Centavos(claimed_centavos),
+        claimed_tenths=Tenths(claimed_tenths),
     )
 
 
@@ -91,6 +95,36 @@ def read_number(answer: IsoMessage, tag: str) -> int:
         AnswerMalformed: it cannot be read.
     """
     return _number(_elements(answer, 48), tag)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OriginalTold:
+    """Which sale an answer to a last-answer inquiry is about, and what became of it.
+
+    Attributes:
+        stan: of the original.
+        transmission_time: element 7 of the original, as it stands there.
+        code: its response code.
+        reprint_count: how often the network has handed its ticket out again, with this time.
+    """
+
+    stan: str
+    transmission_time: str
+    code: str
+    reprint_count: int
+
+
+def read_original(answer: IsoMessage) -> OriginalTold | None:
+    """Return what data element 48 tells of the original; None where it does not.
+
+    Raises:
+        AnswerMalformed: the sub-elements cannot be read.
+    """
+    elements = _elements(answer, 48)
+    stan, time, code = (first_value(elements, tag) for tag in ("OS", "OT", "OC"))
+    if stan is None or time is None or code is None:
+        return None
+    return OriginalTold(stan=stan, transmission_time=time, code=code, reprint_count=_number(elements, "RP"))
 
 
 def bare_sale(answer: IsoMessage) -> SaleLines:
@@ -149,6 +183,16 @@ def _block(text: str) -> QuotedBlock:
         raise AnswerMalformed("a block does not have three parts")
     units, rate, full_rate = (_integer(part) for part in parts)
     return QuotedBlock(units_tenths=Tenths(units), rate_e4=RateE4(rate), full_rate_e4=RateE4(full_rate))
+
+
+def _claimed(text: str | None) -> tuple[int, int]:
+    if text is None:
+        return 0, 0
+    parts = text.split(";")
+    if len(parts) != 3:
+        raise AnswerMalformed("a claim of parked tokens does not have three parts")
+    centavos, tenths, _pins = (_integer(part) for part in parts)
+    return centavos, tenths
 
 
 def _taken(text: str) -> TakenLine:

@@ -13,7 +13,7 @@ from messages.iso_message import DecodeError, IsoMessage
 from messages.mac import MacAbsent, split_mac
 from messages.tpdu import Tpdu, TpduError, split_tpdu
 from pos.mac import Signer
-from pos.requests import as_repeat, seal
+from pos.requests import CUT_OVER, as_repeat, seal
 from vending.ports import MacMismatch
 
 ATTEMPTS_MAX = 5
@@ -203,7 +203,7 @@ class Dialogue:
             return Rejected(fault=Fault.NOT_OURS, code=code)
         if code is None:
             return Rejected(fault=Fault.NO_CODE)
-        if self._request.message_class != "0800":
+        if self._request.message_class != "0800" or self._request.get(70) == CUT_OVER:
             try:
                 sealed = split_mac(answer, encoded)
                 self._signer.verify(sealed.covered, sealed.mac)

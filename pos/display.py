@@ -11,16 +11,18 @@ from pos.answers import (
     bare_sale,
     read_account,
     read_number,
+    read_original,
     read_pins,
     read_receipt_number,
     read_sale,
 )
 from pos.client import NotSent, Outcome
-from pos.dialogue import Final, Rejected, Unknown
+from pos.dialogue import APPROVED, Final, Rejected, Unknown
 from pos.paper import COLUMNS_WIDE
 from pos.store import ExchangeStatus
 from pos.texts import SPANISH, UtilityTexts, answer_text, sentences
 from pos.ticket import InquirySlip, Ticket, render_inquiry, render_ticket
+from pos.till import Reprint
 from vending.calendar import local_time
 from vending.money import Centavos, Tenths
 
@@ -36,10 +38,11 @@ class ExitStatus(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """Text for the person, and the exit status."""
+    """Text for the person, the exit status, and whether a sale's ticket is in the text."""
 
     text: str
     status: ExitStatus
+    has_ticket: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +74,30 @@ def show_sale(
         return Shown(text=sentences(style.language).pins_unreadable + "\n", status=ExitStatus.UNKNOWN)
     if is_from_memory:
         text += sentences(style.language).from_memory + "\n"
-    return Shown(text=text, status=ExitStatus.APPROVED)
+    return Shown(text=text, status=ExitStatus.APPROVED, has_ticket=True)
+
+
+def show_last(reprint: Reprint, style: Style) -> Shown:
+    """Show what became of the last sale: its ticket as a copy, or why there is none."""
+    outcome = reprint.outcome
+    words = sentences(style.language)
+    if isinstance(outcome, Final) and outcome.is_approved:
+        try:
+            told = read_original(outcome.answer)
+        except AnswerMalformed:
+            told = None
+        if told is not None and told.code != APPROVED:
+            text = words.declined.format(code=told.code, text=answer_text(told.code, style.language))
+            return Shown(text=text + "\n", status=ExitStatus.DECLINED)
+    if reprint.sold_at is None:
+        return show_refusal(outcome, style, moves_money=False)
+    return show_sale(
+        outcome,
+        style,
+        sold_at=reprint.sold_at,
+        copy_number=reprint.copy_number,
+        is_from_memory=reprint.is_from_memory,
+    )
 
 
 def show_reversal(outcome: Outcome, style: Style, *, sold_at: datetime, copy_number: int | None) -> Shown:
@@ -92,8 +118,8 @@ def show_reversal(outcome: Outcome, style: Style, *, sold_at: datetime, copy_num
     try:
         ticket = ticket_text(outcome.answer, style, sold_at=sold_at, copy_number=copy_number)
     except AnswerMalformed:
-        ticket = words.pins_unreadable + "\n"
-    return Shown(text=shown.text + ticket, status=shown.status)
+        return Shown(text=shown.text + words.pins_unreadable + "\n", status=shown.status)
+    return Shown(text=shown.text + ticket, status=shown.status, has_ticket=True)
 
 
 def show_inquiry(outcome: Outcome, style: Style) -> Shown:

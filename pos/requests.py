@@ -1,7 +1,7 @@
 """The messages that a datáfono sends, built and signed. Dialect ``datafono``, see docs/wire/datafono.md."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 from messages.codec import DATAFONO
 from messages.iso_message import IsoMessage
@@ -12,14 +12,17 @@ from pos.mac import Signer
 from pos.store import TerminalIdentity
 from vending.calendar import local_time
 from vending.money import Centavos
+from vending.settlement import Sum, write_settlement_day
 
 CURRENCY_COP = "170"
 RECHARGE = "500000"
 PAYMENT = "530000"
 INQUIRY = "310000"
+LAST_ANSWER = "380000"
 SIGN_ON = "001"
 SIGN_OFF = "002"
 ECHO = "301"
+CUT_OVER = "201"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,9 +83,26 @@ def reversal(identity: TerminalIdentity, moment: Moment, original: IsoMessage) -
     for number in (2, 3, 4):
         fields[number] = original.text(number)
     fields[49] = CURRENCY_COP
-    # MTI, STAN and time of the original, and two institution codes that this network does not use.
-    fields[90] = original.message_class + original.text(11) + original.text(7) + "0" * 22
+    fields[90] = _named(original)
     return IsoMessage(mti="0400", fields=fields)
+
+
+def advice(identity: TerminalIdentity, moment: Moment, original: IsoMessage) -> IsoMessage:
+    """Say that the customer has what *original*, a 0200 of this terminal, sold him (0220)."""
+    return IsoMessage(mti="0220", fields={**_identity_fields(identity, moment), 90: _named(original)})
+
+
+def last_answer(identity: TerminalIdentity, moment: Moment, original: IsoMessage | None = None) -> IsoMessage:
+    """Ask what became of *original*, a 0200 of this terminal, or of its last one (0100, 380000)."""
+    fields = {**_identity_fields(identity, moment), 3: LAST_ANSWER}
+    if original is not None:
+        fields[90] = _named(original)
+    return IsoMessage(mti="0100", fields=fields)
+
+
+def _named(original: IsoMessage) -> str:
+    """MTI, STAN and time of the original, and two institution codes that this network does not use."""
+    return original.message_class + original.text(11) + original.text(7) + "0" * 22
 
 
 def network(identity: TerminalIdentity, moment: Moment, code: str) -> IsoMessage:
@@ -100,16 +120,45 @@ def network(identity: TerminalIdentity, moment: Moment, code: str) -> IsoMessage
     )
 
 
+def terminal_totals(
+    identity: TerminalIdentity, moment: Moment, day: date, *, recharges: Sum, payments: Sum, reversals: Sum
+) -> IsoMessage:
+    """Compare what this terminal sold on a settlement day with the network (0500)."""
+    fields = _identity_fields(identity, moment)
+    sales = recharges + payments
+    net_centavos = sales.centavos - reversals.centavos
+    fields[15] = write_settlement_day(day)
+    fields[48] = build_sub_elements(
+        [
+            SubElement("RE", f"{recharges.count};{recharges.centavos}"),
+            SubElement("PA", f"{payments.count};{payments.centavos}"),
+        ]
+    )
+    fields |= {
+        76: f"{sales.count:010}",
+        77: f"{reversals.count:010}",
+        88: f"{sales.centavos:016}",
+        89: f"{reversals.centavos:016}",
+        97: f"{'D' if net_centavos >= 0 else 'C'}{abs(net_centavos):016}",
+    }
+    return IsoMessage(mti="0500", fields=fields)
+
+
+def cut_over(identity: TerminalIdentity, moment: Moment, day: date) -> IsoMessage:
+    """Ask for the network's cut-over from *day* to the next (0800 with a MAC)."""
+    return network(identity, moment, CUT_OVER).with_fields({15: write_settlement_day(day)})
+
+
 def as_repeat(message: IsoMessage) -> IsoMessage:
-    """Return the same request marked as sent before (0201, 0401); inquiries and network messages have no repeat form."""
-    if message.mti in {"0200", "0400"}:
+    """Return the same request marked as sent before (0201, 0221, 0401, 0421, 0501); inquiries and network messages have no repeat form."""
+    if message.mti in {"0200", "0220", "0400", "0420", "0500", "0520"}:
         return IsoMessage(mti=message.mti[:3] + "1", fields=message.fields)
     return message
 
 
 def seal(message: IsoMessage, signer: Signer) -> bytes:
-    """Encode a request with its MAC; a 0800 has none."""
-    if message.message_class == "0800":
+    """Encode a request with its MAC; a 0800 has none but for a cut-over."""
+    if message.message_class == "0800" and message.get(70) != CUT_OVER:
         return DATAFONO.encode(message)
     encoded = DATAFONO.encode(with_placeholder(message))
     return splice_mac(encoded, signer.sign(covered(encoded)))

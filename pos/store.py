@@ -17,9 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from config.state_files import OWNER_ONLY, replace_durably
+from pos.tally import Tally, given_back, sold_by
 from vending.secret import Secret
 
 FORMAT_VERSION = 1
+ADVICES_KEPT_MAX = 16
+"""Delivery advices that wait for the network; the oldest go first. They say nothing about money, so a sale never waits for them."""
+
 STAN_MAX = 999_999
 """Six digits; 000000 is skipped, because some networks read it as absent."""
 
@@ -54,6 +58,7 @@ class ExchangeKind(Enum):
 
     SALE = "sale"
     REVERSAL = "reversal"
+    ADVICE = "advice"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,12 +93,14 @@ class StoredExchange:
     """One request and what came of it.
 
     Attributes:
-        kind: sale (a recharge or a payment) or reversal.
+        kind: sale (a recharge or a payment), reversal or delivery advice.
         transmitted_at: data element 7 with its year, aware, UTC.
         request: the first message, with its MAC, without TPDU and length.
         status: see `ExchangeStatus`.
         answer: the final answer, as received; it may hold PINs.
         copies: how often the ticket was printed again.
+        is_advised: a delivery advice of this sale was stored.
+        is_counted: it is in the tally of its settlement day.
     """
 
     kind: ExchangeKind
@@ -102,6 +109,8 @@ class StoredExchange:
     status: ExchangeStatus = ExchangeStatus.OPEN
     answer: bytes | None = field(default=None, repr=False)
     copies: int = 0
+    is_advised: bool = False
+    is_counted: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +121,8 @@ class _Memory:
     last_stan: int = 0
     sale: StoredExchange | None = None
     reversal: StoredExchange | None = None
+    advices: tuple[StoredExchange, ...] = ()
+    tally: Tally = field(default_factory=Tally)
 
 
 class TerminalStore:
@@ -190,6 +201,16 @@ class TerminalStore:
         """The reversal of the last sale, if one was asked for."""
         return self._memory.reversal
 
+    @property
+    def advices(self) -> tuple[StoredExchange, ...]:
+        """Delivery advices without an answer, oldest first."""
+        return self._memory.advices
+
+    @property
+    def tally(self) -> Tally:
+        """What was sold, by settlement day."""
+        return self._memory.tally
+
     def take_stan(self) -> str:
         """Return the next system trace audit number, 6 digits; it is spent from now on, even if the power fails."""
         stan = self._memory.last_stan % STAN_MAX + 1
@@ -230,6 +251,7 @@ class TerminalStore:
         sale = self._last_sale()
         kept = answer if answer is not None else sale.answer
         self._memory = replace(self._memory, sale=replace(sale, status=status, answer=kept))
+        self._count(answer)
         self._write()
 
     def settle_reversal(
@@ -243,14 +265,47 @@ class TerminalStore:
             sale=replace(sale, status=sale_status or sale.status),
             reversal=replace(reversal, status=status, answer=answer),
         )
+        self._count(answer)
+        if sale_status is ExchangeStatus.REVERSED and sale.is_counted and sale.answer is not None:
+            sold = sold_by(sale.request, sale.answer, sale.transmitted_at)
+            if sold is not None:
+                uncounted = replace(self._last_sale(), is_counted=False)
+                self._memory = replace(
+                    self._memory, sale=uncounted, tally=self._memory.tally.with_sold(given_back(sold))
+                )
         self._write()
 
-    def count_copy(self) -> int:
-        """Count one more reprint of the last sale's ticket and return the count."""
+    def _count(self, answer: bytes | None) -> None:
+        """Put the last sale in the tally, once, when *answer* says that it stands."""
         sale = self._last_sale()
-        self._memory = replace(self._memory, sale=replace(sale, copies=sale.copies + 1))
+        if answer is None or sale.is_counted:
+            return
+        sold = sold_by(sale.request, answer, sale.transmitted_at)
+        if sold is not None:
+            counted = replace(sale, is_counted=True)
+            self._memory = replace(self._memory, sale=counted, tally=self._memory.tally.with_sold(sold))
+
+    def store_advice(self, exchange: StoredExchange) -> None:
+        """Remember the delivery advice of the last sale before it is sent; each sale has one."""
+        assert exchange.kind is ExchangeKind.ADVICE
+        sale = replace(self._last_sale(), is_advised=True)
+        advices = (*self._memory.advices, exchange)[-ADVICES_KEPT_MAX:]
+        self._memory = replace(self._memory, sale=sale, advices=advices)
         self._write()
-        return sale.copies + 1
+
+    def drop_advice(self, exchange: StoredExchange) -> None:
+        """Forget an advice that was answered."""
+        advices = tuple(each for each in self._memory.advices if each != exchange)
+        self._memory = replace(self._memory, advices=advices)
+        self._write()
+
+    def count_copy(self, *, at_least: int = 0) -> int:
+        """Count one more reprint of the last sale's ticket and return the count, which is the network's where that is higher."""
+        sale = self._last_sale()
+        copies = max(sale.copies + 1, at_least)
+        self._memory = replace(self._memory, sale=replace(sale, copies=copies))
+        self._write()
+        return copies
 
     def _last_sale(self) -> StoredExchange:
         sale = self._memory.sale
@@ -296,6 +351,8 @@ def _state_of(memory: _Memory) -> dict[str, Any]:
         "last_stan": memory.last_stan,
         "sale": _exchange_state(memory.sale),
         "reversal": _exchange_state(memory.reversal),
+        "advices": [_exchange_state(advice) for advice in memory.advices],
+        "tally": memory.tally.as_state(),
     }
 
 
@@ -312,6 +369,8 @@ def _memory_from(state: dict[str, Any]) -> _Memory:
         last_stan=int(state["last_stan"]),
         sale=_exchange_from(ExchangeKind.SALE, state["sale"]),
         reversal=_exchange_from(ExchangeKind.REVERSAL, state["reversal"]),
+        advices=tuple(_advices_from(state.get("advices", []))),
+        tally=Tally.from_state(state.get("tally", {})),
     )
 
 
@@ -324,6 +383,8 @@ def _exchange_state(exchange: StoredExchange | None) -> dict[str, Any] | None:
         "status": exchange.status.value,
         "answer": None if exchange.answer is None else exchange.answer.hex(),
         "copies": exchange.copies,
+        "is_advised": exchange.is_advised,
+        "is_counted": exchange.is_counted,
     }
 
 
@@ -340,4 +401,13 @@ def _exchange_from(kind: ExchangeKind, state: dict[str, Any] | None) -> StoredEx
         status=ExchangeStatus(state["status"]),
         answer=None if state["answer"] is None else bytes.fromhex(state["answer"]),
         copies=int(state["copies"]),
+        is_advised=bool(state.get("is_advised", False)),
+        is_counted=bool(state.get("is_counted", False)),
     )
+
+
+def _advices_from(states: list[dict[str, Any]]) -> Iterator[StoredExchange]:
+    for state in states:
+        advice = _exchange_from(ExchangeKind.ADVICE, state)
+        assert advice is not None, "a list has no empty places"
+        yield advice

@@ -48,6 +48,8 @@ class TicketWords:
     service: str
     paid: str
     carried_in: str
+    claimed: str
+    claimed_units: str
     deductions: str
     charge: str
     emergency: str
@@ -102,6 +104,8 @@ _WORDS = {
         service="Servicio",
         paid="VALOR PAGADO",
         carried_in="Saldo a favor anterior",
+        claimed="PIN guardado de venta anulada",
+        claimed_units="consumo de ese PIN",
         deductions="DEUDAS Y CARGOS",
         charge="Cargo",
         emergency="Precarga",
@@ -160,6 +164,8 @@ _WORDS = {
         service="Service",
         paid="PAID",
         carried_in="Credit carried in",
+        claimed="Kept PIN of an undone sale",
+        claimed_units="units of that PIN",
         deductions="DEBTS AND CHARGES",
         charge="Charge",
         emergency="Emergency credit",
@@ -218,6 +224,7 @@ _ANSWERS: dict[str, tuple[str, str]] = {
     "14": ("Medidor no encontrado", "Meter not found"),
     "21": ("La venta sigue en firme: el PIN ya fue generado", "The sale stands: its PIN exists already"),
     "25": ("No se encontró la venta original", "The original sale was not found"),
+    "97": ("Los totales no cuadran con los de la red", "The totals are not those of the network"),
     "30": ("Mensaje con error de formato", "Message format error"),
     "40": ("Mensaje no soportado", "Message not supported"),
     "51": ("Cupo de la red insuficiente", "The network's float is short"),

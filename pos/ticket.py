@@ -50,7 +50,11 @@ class AccountLines:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SaleLines:
-    """The money of one sale, or of a trial quote."""
+    """The money of one sale, or of a trial quote.
+
+    ``claimed_centavos`` of what was paid went for tokens that were sold before and reversed, with ``claimed_tenths`` of units; the other
+    numbers are of the rest.
+    """
 
     paid_centavos: Centavos
     carried_in_centavos: Centavos
@@ -64,6 +68,8 @@ class SaleLines:
     blocks: tuple[QuotedBlock, ...]
     taken: tuple[TakenLine, ...]
     voluntary: TakenLine | None
+    claimed_centavos: Centavos = Centavos(0)
+    claimed_tenths: Tenths = Tenths(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,9 +134,10 @@ def render_ticket(ticket: Ticket, *, columns: int = COLUMNS_WIDE, language: str 
     _set_money(paper, words, ticket.account.service, ticket.sale)
     if ticket.pins:
         _set_pins(paper, words, ticket.pins)
-    if ticket.sale.units_tenths:
+    total_tenths = Tenths(ticket.sale.units_tenths + ticket.sale.claimed_tenths)
+    if total_tenths:
         unit = _UNITS[ticket.account.service]
-        paper.pair(words.total_units, format_units(ticket.sale.units_tenths, unit))
+        paper.pair(words.total_units, format_units(total_tenths, unit))
         paper.pair(words.month_to_date, format_units(ticket.sale.month_to_date_tenths, unit))
     paper.rule("═")
     if ticket.pins:
@@ -246,6 +253,10 @@ def _set_money(paper: Paper, words: TicketWords, service: Service, sale: SaleLin
     paper.pair(words.paid, format_centavos(sale.paid_centavos))
     if sale.carried_in_centavos:
         paper.pair(words.carried_in, format_centavos(sale.carried_in_centavos))
+    if sale.claimed_centavos:
+        paper.rule()
+        paper.pair(words.claimed, format_centavos(sale.claimed_centavos))
+        paper.pair(words.claimed_units, format_units(sale.claimed_tenths, _UNITS[service]), indent=2)
     if sale.taken or sale.voluntary:
         paper.rule()
         paper.left(words.deductions)

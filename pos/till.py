@@ -1,17 +1,19 @@
-"""What a person does at a datáfono: sell, pay, ask, undo, print again. Keeps the terminal's memory true at every step.
+"""What a person does at a datáfono: sell, pay, ask, undo, print again, and say that the customer has his ticket. Keeps the terminal's memory true at every step.
 
 Each use case reads the same: take a trace number, build the request, store it, send it, store what came of it. The store is written
 before the first octet leaves and before the outcome is shown.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import date, datetime
 from typing import Protocol
 
 from messages.codec import DATAFONO
 from messages.iso_message import IsoMessage
+from messages.transmission_time import read_transmission_time
 from pos import requests
+from pos.answers import AnswerMalformed, OriginalTold, read_original
 from pos.client import NotSent, Outcome
 from pos.dialogue import APPROVED, Dialogue, Final
 from pos.mac import signer
@@ -25,6 +27,9 @@ SALE_STANDS = "21"
 ORIGINAL_NOT_FOUND = "25"
 """The sale never arrived, and the reversal is on record should it still come."""
 
+
+NOT_SERVED = frozenset({"03", "57", "58"})
+"""This terminal, or its network, is served nothing: it prints no copy from its memory either."""
 
 SALE_LINES = 63
 """The data element with the lines of a sale: where it is, there is a ticket to print."""
@@ -53,11 +58,13 @@ class Reprint:
         outcome: how that ended; the answer in the terminal's memory where the network gave none.
         copy_number: of its ticket, None if there is none to print.
         is_from_memory: the network gave no answer now.
+        sold_at: when the sale was first asked for, aware; None where nothing is known of it.
     """
 
     outcome: Outcome
     copy_number: int | None = None
     is_from_memory: bool = False
+    sold_at: datetime | None = None
 
 
 class Till:
@@ -75,6 +82,7 @@ class Till:
         self._link = link
         self._now = now
         self._signer = signer(store.identity.mac_scheme, store.identity.mac_key)
+        self._new_advice: StoredExchange | None = None
 
     def sell(
         self, *, meter_number: str, paid_centavos: Centavos, voluntary: tuple[str, Centavos] | None = None
@@ -115,6 +123,85 @@ class Till:
         """Sign on, sign off or echo: a code of `pos.requests`."""
         return self._link.run(Dialogue(requests.network(self._store.identity, self._moment(), code), self._signer))
 
+    def close_day(self, day: date) -> Outcome:
+        """Compare what was sold on a settlement day with the network; nothing is stored, because asking again is always right."""
+        totals = self._store.tally.of(day)
+        message = requests.terminal_totals(
+            self._store.identity,
+            self._moment(),
+            day,
+            recharges=totals.recharges,
+            payments=totals.payments,
+            reversals=totals.reversed,
+        )
+        return self._link.run(Dialogue(message, self._signer))
+
+    def last_answer(self) -> Reprint:
+        """Ask the network what became of the last sale; where it was sold its ticket comes once more, counted over there.
+
+        A sale that is still open here ends with the answer; where the network does not know it, it is repeated under its own key. A
+        terminal that remembers no sale asks for the last one that the network remembers.
+
+        Raises:
+            NothingToRepeat: the last sale was undone or never left.
+        """
+        last = self._store.sale
+        if last is None:
+            return self._last_of_network()
+        if last.status in {ExchangeStatus.REVERSED, ExchangeStatus.NOT_SENT}:
+            raise NothingToRepeat(last.status)
+        original = DATAFONO.decode(last.request)
+        message = requests.last_answer(self._store.identity, self._moment(), original)
+        outcome = self._link.run(Dialogue(message, self._signer))
+        if isinstance(outcome, Final):
+            told = _told(outcome)
+            if told is not None and (told.stan, told.transmission_time) == (original.text(11), original.text(7)):
+                self._store.settle_sale(ExchangeStatus.FINAL, outcome.octets)
+                return self._reprint(outcome, last, told)
+            if last.status is ExchangeStatus.OPEN:
+                return self.repeat_last()
+        if last.answer is None or (isinstance(outcome, Final) and outcome.code in NOT_SERVED):
+            return Reprint(outcome=outcome, sold_at=last.transmitted_at)
+        remembered = Final(answer=DATAFONO.decode(last.answer), octets=last.answer)
+        reprint = self._reprint(remembered, last, _told(remembered))
+        return replace(reprint, is_from_memory=True)
+
+    def _last_of_network(self) -> Reprint:
+        message = requests.last_answer(self._store.identity, self._moment())
+        outcome = self._link.run(Dialogue(message, self._signer))
+        told = _told(outcome) if isinstance(outcome, Final) else None
+        if told is None:
+            return Reprint(outcome=outcome)
+        sold_at = read_transmission_time(told.transmission_time, self._now())
+        return Reprint(
+            outcome=outcome, copy_number=told.reprint_count if told.code == APPROVED else None, sold_at=sold_at
+        )
+
+    def _reprint(self, outcome: Final, last: StoredExchange, told: OriginalTold | None) -> Reprint:
+        code, at_least = (outcome.code, 0) if told is None else (told.code, told.reprint_count)
+        copy_number = self._store.count_copy(at_least=at_least) if code == APPROVED else None
+        return Reprint(outcome=outcome, copy_number=copy_number, sold_at=last.transmitted_at)
+
+    def ticket_printed(self) -> None:
+        """Remember to say that the customer has the ticket of the last sale; once for each sale."""
+        sale = self._store.sale
+        if sale is None or sale.is_advised:
+            return
+        moment = self._moment()
+        message = requests.advice(self._store.identity, moment, DATAFONO.decode(sale.request))
+        self._store.store_advice(self._stored(ExchangeKind.ADVICE, moment, message))
+        self._new_advice = self._store.advices[-1]
+
+    def send_advices(self) -> None:
+        """Send what waits, oldest first, each once; what gets no final answer is kept and goes out again after the next request."""
+        for advice in self._store.advices:
+            was_sent = advice != self._new_advice
+            message = DATAFONO.decode(advice.request)
+            outcome = self._link.run(Dialogue(message, self._signer, was_sent=was_sent, attempts_max=1))
+            if not isinstance(outcome, Final):
+                return
+            self._store.drop_advice(advice)
+
     def repeat_last(self) -> Reprint:
         """Send the last sale again under its own key: the network gives its first answer, or ends what was open.
 
@@ -132,8 +219,13 @@ class Till:
             outcome = Final(answer=DATAFONO.decode(last.answer), octets=last.answer)
             is_from_memory = True
         if not isinstance(outcome, Final) or not outcome.is_approved:
-            return Reprint(outcome=outcome, is_from_memory=is_from_memory)
-        return Reprint(outcome=outcome, copy_number=self._store.count_copy(), is_from_memory=is_from_memory)
+            return Reprint(outcome=outcome, is_from_memory=is_from_memory, sold_at=last.transmitted_at)
+        return Reprint(
+            outcome=outcome,
+            copy_number=self._store.count_copy(),
+            is_from_memory=is_from_memory,
+            sold_at=last.transmitted_at,
+        )
 
     def reverse_last(self) -> Reprint:
         """Ask to undo the last sale; an unfinished reversal is asked again under its own key.
@@ -195,3 +287,13 @@ class Till:
 
     def _moment(self) -> Moment:
         return Moment(stan=self._store.take_stan(), transmitted_at=self._now().replace(microsecond=0))
+
+
+def _told(answer: Final) -> OriginalTold | None:
+    """What an approved answer tells of an earlier sale, None for any other answer."""
+    if not answer.is_approved:
+        return None
+    try:
+        return read_original(answer.answer)
+    except AnswerMalformed:
+        return None

@@ -84,9 +84,28 @@ def answer_to(request: IsoMessage, code: str, more: dict[int, str] | None = None
 
 
 def approve(switch: "FakeSwitch", request: IsoMessage) -> bytes:
-    """Approve with a PIN and all lines."""
-    more = {37: "632700000123", 38: "000123", 48: build_sub_elements(ACCOUNT), 62: PIN, 63: build_sub_elements(LINES)}
+    """Approve with a PIN and all lines; a question for the last answer is told which sale that was and how often it was asked."""
+    if request.message_class == "0220":
+        return switch.signed(answer_to(request, "00"))
+    account: tuple[SubElement, ...] = ACCOUNT
+    if request.get(3) == "380000":
+        switch.reprints += 1
+        account = (*ACCOUNT, *original_elements(request, "00"), SubElement("RP", str(switch.reprints)))
+    more = {37: "632700000123", 38: "000123", 48: build_sub_elements(account), 62: PIN, 63: build_sub_elements(LINES)}
     return switch.signed(answer_to(request, "00", more))
+
+
+def original_elements(request: IsoMessage, code: str) -> tuple[SubElement, ...]:
+    """Which sale an answer is about: the one that the request names, or one that no terminal remembers."""
+    named = request.get(90) or "0200" + "000777" + "1123160509"
+    return SubElement("OS", named[4:10]), SubElement("OT", named[10:20]), SubElement("OC", code)
+
+
+def was_declined(code: str) -> Behaviour:
+    """Tell that the original was declined."""
+    return lambda switch, request: switch.signed(
+        answer_to(request, "00", {48: build_sub_elements(original_elements(request, code))})
+    )
 
 
 def decline(code: str) -> Behaviour:
@@ -139,6 +158,7 @@ class FakeSwitch:
     requests: list[IsoMessage] = field(default_factory=list)
     macs_right: list[bool] = field(default_factory=list)
     tpdu: bytes = bytes(5)
+    reprints: int = 0
 
     def receive(self, octets: bytes) -> bytes:
         """Take what a terminal wrote; return what it may read."""

@@ -52,7 +52,9 @@ def test_sell_prints_the_ticket_and_last_its_copy(counter: Counter) -> None:
     assert "COPY 1" in copy.output
     assert "1234 5678 9012 3456 7890" in copy.output
     assert max(map(len, copy.output.splitlines())) <= 32
-    assert [request.mti for request in counter.switch.requests] == ["0200", "0201"]
+    assert [request.mti for request in counter.switch.requests] == ["0200", "0220", "0100"]
+    sale, advice, question = counter.switch.requests
+    assert advice.text(90) == question.text(90) == "0200" + sale.text(11) + sale.text(7) + "0" * 22
     assert counter.switch.requests[0].text(4) == "000002000000"
 
 
@@ -110,8 +112,10 @@ def test_the_other_commands_reach_the_switch(counter: Counter) -> None:
     sent = [(request.mti, request.get(3), request.get(48), request.get(70)) for request in counter.switch.requests]
     assert sent == [
         ("0200", "530000", "OB006mora-1", None),
+        ("0220", None, None, None),
         ("0100", "310000", None, None),
         ("0200", "500000", "VO006mora:1VA006100000", None),
+        ("0220", None, None, None),
         ("0400", "500000", None, None),
         ("0800", None, None, "301"),
         ("0800", None, None, "001"),

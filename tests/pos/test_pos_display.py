@@ -6,7 +6,7 @@ import pytest
 
 from messages.codec import DATAFONO
 from messages.iso_message import IsoMessage
-from messages.subfields import build_sub_elements
+from messages.subfields import SubElement, build_sub_elements
 from pos.client import NotSent
 from pos.dialogue import Fault, Final, Rejected, Unknown
 from pos.display import (
@@ -57,6 +57,19 @@ def test_an_approved_sale_shows_its_ticket_in_local_time() -> None:
     assert "COPIA" not in shown.text
 
 
+def test_a_kept_pin_is_told_apart() -> None:
+    """The first of two PINs was paid for with part of the money; its units count in the total."""
+    lines = build_sub_elements([*LINES, SubElement("PK", "150000;1001;1")])
+    answer = final("00", de38="000123", de48=build_sub_elements(ACCOUNT), de62="5" * 20 + PIN, de63=lines)
+    spanish, english = (show_sale(answer, style, sold_at=SOLD_AT).text for style in (STYLE, ENGLISH_STYLE))
+    for text, words in ((spanish, "PIN guardado de venta anulada"), (english, "Kept PIN of an undone sale")):
+        assert words in text
+        assert text.index("5555 5555") < text.index(GROUPED)
+        assert "100,1 kWh" in text
+        assert "150,0 kWh" in text
+        assert "$ 1.500" in text
+
+
 def test_a_copy_from_memory_says_so() -> None:
     """The cashier sees that nobody was asked."""
     shown = show_sale(APPROVED, STYLE, sold_at=SOLD_AT, copy_number=1, is_from_memory=True)
@@ -65,7 +78,15 @@ def test_a_copy_from_memory_says_so() -> None:
 
 
 @pytest.mark.parametrize(
-    "broken", [{"de48": "HN999x"}, {"de63": "PD00?"}, {"de63": "UN003abc"}, {"de63": "BK0031;2"}, {"de63": "TK004a;b;"}]
+    "broken",
+    [
+        {"de48": "HN999x"},
+        {"de63": "PD00?"},
+        {"de63": "UN003abc"},
+        {"de63": "BK0031;2"},
+        {"de63": "TK004a;b;"},
+        {"de63": "PK0031;2"},
+    ],
 )
 def test_the_customer_gets_the_pin_whatever_else_cannot_be_read(broken: dict[str, str]) -> None:
     """Lines that cannot be read never cost the customer his PIN."""

@@ -114,6 +114,16 @@ COMMERCIAL = replace(
     ),
     pins=(Secret("12345678901234567890"), Secret("00000000000000000001")),
 )
+CLAIMING = replace(
+    TICKET,
+    sale=replace(
+        RECHARGE,
+        paid_centavos=Centavos(5_000_000),
+        claimed_centavos=Centavos(2_000_000),
+        claimed_tenths=Tenths(338),
+    ),
+    pins=(Secret("55556666777788889999"), Secret("12345678901234567890")),
+)
 PAYMENT = replace(
     TICKET,
     sale=replace(
@@ -143,6 +153,8 @@ GOLDEN = {
     "recarga.txt": lambda: render_ticket(TICKET),
     "recarga_32.txt": lambda: render_ticket(TICKET, columns=COLUMNS_NARROW),
     "recharge_copy_english.txt": lambda: render_ticket(replace(TICKET, copy_number=2), language=ENGLISH),
+    "recarga_pin_guardado.txt": lambda: render_ticket(CLAIMING),
+    "recharge_kept_pin_english.txt": lambda: render_ticket(CLAIMING, language=ENGLISH),
     "agua_dos_pines.txt": lambda: render_ticket(COMMERCIAL),
     "pago.txt": lambda: render_ticket(PAYMENT),
     "consulta.txt": lambda: render_inquiry(INQUIRY),
@@ -266,6 +278,7 @@ def test_every_answer_code_has_a_text() -> None:
         "72",
         "51",
         "25",
+        "97",
         "21",
         "79",
         "93",

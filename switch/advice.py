@@ -1,0 +1,63 @@
+"""The delivery advice: a terminal says that the customer has his token. The sale is confirmed and the answer stored before it leaves."""
+
+from acquirers.calls import AdviceCall
+from acquirers.dialect import Dialect
+from switch.answered import Answered
+from switch.in_flight import InFlight
+from switch.seal import Seal
+from switch.steps import Books
+from vending.order import AdviceResult, Advised, AnswerRecord, Conflict, Repeated, Unresolved
+from vending.ports import ModuleOutcomeUnknown, ModuleRefused, ModuleUnavailable
+from vending.response_code import Refusal, ResponseCode
+
+
+class Advice:
+    """The use case of one network."""
+
+    def __init__(self, *, dialect: Dialect, seal: Seal, books: Books, in_flight: InFlight) -> None:
+        self._dialect = dialect
+        self._seal = seal
+        self._books = books
+        self._in_flight = in_flight
+
+    async def confirm(self, call: AdviceCall) -> Answered:
+        """Answer an 0220 whose MAC has been verified.
+
+        Raises:
+            Refusal: `IN_PROGRESS` while the original has no known outcome.
+        """
+        order = call.order
+        if order.original in self._in_flight:
+            raise Refusal(ResponseCode.IN_PROGRESS, "the original is being worked on")
+        first = self._in_flight.begin(order.key, order.digest)
+        if first is not None:
+            return await first
+        answered: Answered | None = None
+        try:
+            answered = await self._answer_for(call, await self._books.advise(order))
+            return answered
+        finally:
+            self._in_flight.end(order.key, answered)
+
+    async def _answer_for(self, call: AdviceCall, result: AdviceResult) -> Answered:
+        match result:
+            case Repeated(answer=stored, code=code):
+                return Answered(code=code, body=stored, is_repeat=True)
+            case Conflict():
+                raise Refusal(ResponseCode.DUPLICATE_CONFLICT)
+            case Unresolved(sale_id=sale_id):
+                raise Refusal(ResponseCode.IN_PROGRESS, f"sale {sale_id} has no known outcome yet")
+            case Advised(code=code):
+                return await self._store(call, code)
+
+    async def _store(self, call: AdviceCall, code: ResponseCode) -> Answered:
+        answer = self._dialect.decline(call.message, code)
+        if code.is_approved:
+            answer = self._dialect.acknowledge(call.message)
+        assert answer is not None, "a served request always has an answer"
+        try:
+            body = await self._seal.sign(answer, call.terminal_id)
+        except (ModuleUnavailable, ModuleOutcomeUnknown, ModuleRefused) as error:
+            raise Refusal(ResponseCode.IN_PROGRESS, f"sign: {error!r}") from error
+        posted = await self._books.post(AnswerRecord(key=call.order.key, code=code, answer=body))
+        return Answered(code=posted.code, body=posted.answer)
