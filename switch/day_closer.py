@@ -1,0 +1,81 @@
+"""Closes settlement days: once a minute it has the totals of every day that is over written, and tells how late that is."""
+
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
+
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.python.failure import Failure
+
+from ledger.errors import LedgerOutcomeUnknown, LedgerUnavailable
+from switch.batching import QueueFull
+from switch.log import Event, log
+from switch.metrics import Metrics
+from switch.totals import SettleStep
+from vending.calendar import local_midnight
+from vending.settlement import CloseDays, DaysClosed
+
+
+class DayCloser:
+    """Looks at start and then again and again; several processes may do so at once.
+
+    Args:
+        settle: takes `CloseDays`.
+        interval_seconds: between two looks.
+        now: our clock, aware UTC.
+    """
+
+    def __init__(
+        self,
+        *,
+        settle: SettleStep,
+        interval_seconds: float,
+        metrics: Metrics,
+        reactor: IReactorTime,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._settle = settle
+        self._interval_seconds = interval_seconds
+        self._metrics = metrics
+        self._now = now
+        self._loop = LoopingCall(self._look)
+        self._loop.clock = reactor
+
+    def start(self) -> None:
+        """Look now, and then every interval."""
+        self._loop.start(self._interval_seconds, now=True)
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self._loop.running:
+            self._loop.stop()
+
+    def _look(self) -> Deferred[None]:
+        return ensureDeferred(self.close()).addErrback(self._failed)
+
+    def _failed(self, failure: Failure) -> None:
+        if failure.check(LedgerUnavailable, LedgerOutcomeUnknown, QueueFull):
+            log.warning(Event.DAY_CLOSE_FAILED, failure=failure.getErrorMessage())
+        else:
+            log.error(Event.DAY_CLOSE_FAILED, failure=failure.getTraceback())
+
+    async def close(self) -> None:
+        """Close what can be closed now."""
+        now = self._now()
+        found = await self._settle.submit(CloseDays(at=now))
+        assert isinstance(found, DaysClosed), "closing is answered as closing"
+        for acquirer_id, day in found.closed:
+            log.info(Event.DAY_CLOSED, acquirer_id=acquirer_id, settlement_date=day.isoformat())
+        self._metrics.cut_over_lag_seconds.set(lag_seconds([day for _, day in found.left], now))
+
+
+def lag_seconds(left: list[date], now: datetime) -> int:
+    """Return how long ago the oldest of these days ended by the clock; 0 when none has.
+
+    >>> from datetime import UTC
+    >>> lag_seconds([date(2026, 8, 14), date(2026, 8, 13)], datetime(2026, 8, 14, 6, tzinfo=UTC))
+    3600
+    """
+    ends = [local_midnight(day + timedelta(days=1)) for day in left]
+    return max((int((now - end).total_seconds()) for end in ends if end < now), default=0)
