@@ -38,8 +38,10 @@ from messages.security_module import (
     decode_request,
     encode_reply,
 )
+from switch.advice import Advice
 from switch.exchange import Exchange
 from switch.in_flight import InFlight
+from switch.last_answer import LastAnswer
 from switch.listener import ConnectionContext
 from switch.log import configure
 from switch.meter_queue import MeterQueue
@@ -172,7 +174,14 @@ def exchange() -> Exchange:
     dialect, module, in_flight, clock = DatafonoDialect(), InstantModule(), InFlight(), Clock()
     seal = Seal(module, dialect, register_id=10, scheme=MacScheme.X9_19, is_diversified=True)
     never: InstantStep = InstantStep(lambda _: None)
-    books = Books(reserve=InstantStep(reserve), post=InstantStep(post), inquire=never, find_original=never)
+    books = Books(
+        reserve=InstantStep(reserve),
+        post=InstantStep(post),
+        inquire=never,
+        find_original=never,
+        advise=never,
+        last_answer=never,
+    )
     return Exchange(
         section,
         dialect=dialect,
@@ -189,6 +198,10 @@ def exchange() -> Exchange:
             busy_seconds_max=1,
         ),
         reversal=Reversal(dialect=dialect, seal=seal, books=books, in_flight=in_flight),
+        advice=Advice(dialect=dialect, seal=seal, books=books, in_flight=in_flight),
+        last_answer=LastAnswer(
+            dialect=dialect, seal=seal, books=books, in_flight=in_flight, count_reprint=lambda: None
+        ),
         metrics=Metrics().acquirer("datafonos"),
         reactor=clock,
         now=lambda: NOW,

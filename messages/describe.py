@@ -4,9 +4,10 @@ Values that the field table masks (PINs, tracks, chip data) never appear, and th
 data element 2 is no card number and is shown.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from messages.codec import DATAFONO
 from messages.iso8583_codec import BITMAP_OCTETS, MTI_OCTETS
@@ -18,6 +19,8 @@ from messages.tpdu import TPDU_ID, TPDU_OCTETS, Tpdu, split_tpdu
 
 PIN_DIGITS = 20
 _LENGTH_OCTETS = 2
+_PIN_LIKE: Final = re.compile(f"[0-9]{{{PIN_DIGITS},}}", re.ASCII)
+_TEXT_KINDS: Final = frozenset({"ans", "raw"})
 
 _MTI_WORDS = {
     "0100": "inquiry",
@@ -25,13 +28,19 @@ _MTI_WORDS = {
     "0200": "sale",
     "0201": "sale, repeated",
     "0210": "answer to a sale",
+    "0220": "delivery advice",
+    "0221": "delivery advice, repeated",
+    "0230": "answer to a delivery advice",
     "0400": "reversal",
     "0401": "reversal, repeated",
     "0410": "answer to a reversal",
+    "0420": "reversal advice",
+    "0421": "reversal advice, repeated",
+    "0430": "answer to a reversal advice",
     "0800": "network management",
     "0810": "answer to network management",
 }
-_PROCESSING_WORDS = {"31": "inquiry", "50": "recharge", "53": "payment to obligations"}
+_PROCESSING_WORDS = {"31": "inquiry", "38": "last answer", "50": "recharge", "53": "payment to obligations"}
 _SERVICE_WORDS = {"00": "any service", "01": "energy", "02": "water", "03": "gas"}
 _NETWORK_WORDS = {"001": "sign-on", "002": "sign-off", "301": "echo"}
 _TAG_WORDS = {
@@ -50,7 +59,13 @@ _TAG_WORDS = {
     "MN": "minimum, centavos",
     "MX": "maximum, centavos",
     "MD": "month to date, tenths",
+    "OS": "STAN of the original",
+    "OT": "element 7 of the original",
+    "OR": "RRN of the original",
+    "OC": "response code of the original",
+    "RP": "how many times it was handed out again",
     "RC": "receipt",
+    "PK": "claimed of parked tokens: centavos, tenths, PINs",
     "PD": "paid, centavos",
     "CI": "carried in, centavos",
     "CO": "carried out, centavos",
@@ -188,8 +203,8 @@ def _described(fields: Mapping[int, str], first: int) -> Iterator[DescribedField
             name=row["desc"],
             notation=row["notation"],
             position_octets=position,
-            value=_masked(number, value) if row["is_masked"] else _visible(value),
-            notes=tuple(_notes(number, value)),
+            value=_masked(number, value) if row["is_masked"] else _visible(value, row["kind"]),
+            notes=tuple(_without_pins(note) for note in _notes(number, value)),
         )
         position += encoded_octets(row, value)
 
@@ -202,9 +217,15 @@ def encoded_octets(row: Mapping[str, Any], value: str) -> int:
     return int(row["len_type"]) + size
 
 
-def _visible(value: str) -> str:
+def _visible(value: str, kind: str) -> str:
     """Write what cannot be printed as escapes: a reserved element may hold anything, and a terminal obeys what it is shown."""
-    return "".join(character if character.isprintable() else f"\\x{ord(character):02X}" for character in value)
+    text = _without_pins(value) if kind in _TEXT_KINDS else value
+    return "".join(character if character.isprintable() else f"\\x{ord(character):02X}" for character in text)
+
+
+def _without_pins(text: str) -> str:
+    """Mask what could be PINs: one wrong bit in a bitmap or a length, and they stand in an element that is not masked."""
+    return _PIN_LIKE.sub(lambda found: f"*** ({len(found[0])} digits, masked)", text)
 
 
 def _masked(number: int, value: str) -> str:

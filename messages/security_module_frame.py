@@ -30,11 +30,17 @@ PAN_DIGITS = 18
 class FrameReader:
     """Cuts a stream into bodies. Holds at most one incomplete frame and the octets of one read."""
 
-    __slots__ = ("_buffer", "_octets_max")
+    __slots__ = ("_buffer", "_fault", "_octets_max")
 
     def __init__(self, octets_max: int = FRAME_OCTETS_MAX) -> None:
         self._buffer = bytearray()
         self._octets_max = octets_max
+        self._fault: str | None = None
+
+    @property
+    def held_octets(self) -> int:
+        """How many octets of an unfinished frame are held, length included; none after a broken length."""
+        return len(self._buffer)
 
     def receive(self, data: bytes) -> Iterator[bytes]:
         """Take octets of any cut and return the bodies that are whole now.
@@ -42,17 +48,23 @@ class FrameReader:
         *data* is taken at once; the bodies are cut as the iterator is read, so that those before a broken length are still seen.
 
         Raises:
-            LinkError: while iterating, when a length is longer than allowed or too short for a header.
+            LinkError: while iterating, when a length is longer than allowed or too short for a header. From then on every call
+                raises it and nothing is kept, so that a stream without end cannot fill the memory.
         """
-        self._buffer += data
+        if self._fault is None:
+            self._buffer += data
         return self._bodies()
 
     def _bodies(self) -> Iterator[bytes]:
         buffer = self._buffer
+        if self._fault is not None:
+            raise LinkError(self._fault)
         while len(buffer) >= LENGTH.size:
             (octets,) = LENGTH.unpack_from(buffer)
             if not HEADER.size <= octets <= self._octets_max:
-                raise LinkError(f"frame length {octets} is not between {HEADER.size} and {self._octets_max}")
+                self._fault = f"frame length {octets} is not between {HEADER.size} and {self._octets_max}"
+                buffer.clear()
+                raise LinkError(self._fault)
             end = LENGTH.size + octets
             if len(buffer) < end:
                 return

@@ -27,6 +27,9 @@ LINKS_MAX = 256
 """Switch processes times their pool size, and some room; more is a fault or an attack."""
 HANDSHAKE_SECONDS_MAX = 10.0
 """A client on a slow line needs one second; who takes longer holds a place that others want."""
+IDLE_SECONDS_MAX = 60.0
+"""A switch pings a quiet link every few seconds. Who is silent for so long is gone without a word (a machine that lost its power sends
+no end), or takes no answers and so is not read; either would hold its place until the module stops."""
 CLOSE_SECONDS_MAX = 3.0
 """How long a stopping module waits for clients to take their last answers."""
 
@@ -129,6 +132,7 @@ class ModuleLink(Protocol):
         self._bound = self._bound.bind(client=client.name, role=client.role.value)
         self._session = Session(self._links.module, client.role, lambda _: self._links.with_output.add(self))
         self.transport.registerProducer(self, True)
+        self._deadline = self._links.clock.callLater(IDLE_SECONDS_MAX, self._end_idle)
         self._bound.info("link.opened")
 
     def dataReceived(self, data: bytes) -> None:
@@ -136,6 +140,8 @@ class ModuleLink(Protocol):
         session = self._session
         if session is None:
             return
+        if self._deadline is not None:
+            self._deadline.reset(IDLE_SECONDS_MAX)
         try:
             session.receive(data)
         except LinkError as error:
@@ -162,8 +168,13 @@ class ModuleLink(Protocol):
 
     def abort(self) -> None:
         """Close without a word."""
+        self._stop_deadline()
         self._session = None
         self.transport.abortConnection()
+
+    def _end_idle(self) -> None:
+        self._bound.warning("link.idle", idle_seconds=IDLE_SECONDS_MAX)
+        self.abort()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Forget the link; mints that are under way are recorded and will be asked for again by their ids."""
