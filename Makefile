@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help env demo test check lint types contracts tests wheel bench lock clean
+.PHONY: help env demo test check lint types contracts tests wheel bench fuzz torture simulate lock clean
 
 help: ## what can be done
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -43,9 +43,39 @@ wheel: env ## build the wheel
 bench: env ## the sale benchmark, beside pgbench on the same server
 	$(BIN)/eudora bench --json
 
+SECONDS ?= 60
+
+$(VENV)/.fuzz: $(VENV)/.installed requirements/fuzz.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/fuzz.txt
+	@touch $@
+
+fuzz: env $(VENV)/.fuzz ## search every reader of octets for a crash, led by coverage, SECONDS=60 each
+	@mkdir -p var/fuzz
+	@for target in $$($(BIN)/python -m tests.fuzz.run_atheris); do \
+		echo "== $$target"; \
+		$(BIN)/python -m tests.fuzz.run_atheris $$target $(SECONDS) var/fuzz > var/fuzz/$$target.log 2>&1 \
+			|| { tail -n 40 var/fuzz/$$target.log; exit 1; }; \
+		grep -aE "cov: .* ft: |executed_units" var/fuzz/$$target.log | tail -n 2; \
+	done
+
+# Root also gets the faults of a full and a frozen disk. Eight seeds of 80 seconds: more than ten minutes under fault.
+TORTURE_SEEDS ?= 1 2 3 4 5 6 7 8
+TORTURE_SECONDS ?= 80
+
+torture: env ## break a running system for a quarter of an hour, then prove that no money was hurt
+	@status=0; for seed in $(TORTURE_SEEDS); do \
+		EUDORA_TORTURE_KEEP=var/torture $(BIN)/eudora torture --seed $$seed --seconds $(TORTURE_SECONDS) || status=1; done; exit $$status
+
+SEEDS ?= 200
+SALES ?= 2000
+FROM ?= 1
+simulate: env ## long runs of the seeded simulation: make simulate SEEDS=200 SALES=2000 FROM=1
+	$(BIN)/python -m tests.simulation --seed $(FROM) --seeds $(SEEDS) --sales $(SALES)
+
 lock: ## compile requirements/*.in into hashed lock files (needs uv)
 	uv pip compile -q --generate-hashes --python-version 3.11 requirements/run.in -o requirements/run.txt
 	uv pip compile -q --generate-hashes --python-version 3.11 requirements/dev.in -o requirements/dev.txt
+	uv pip compile -q --generate-hashes --python-version 3.11 requirements/fuzz.in -o requirements/fuzz.txt
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info var .pytest_cache .mypy_cache .ruff_cache

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 from messages.iso_message import IsoMessage
-from vending.order import Inquiry, ReversalOrder, SaleOrder
+from vending.order import AdviceOrder, Inquiry, LastAnswerInquiry, ReversalOrder, SaleOrder
+from vending.settlement import CutOverOrder, TotalsOrder
 
 
 class NetworkRequest(Enum):
@@ -53,7 +54,47 @@ class ReversalCall:
     order: ReversalOrder
 
 
-MoneyCall = InquiryCall | SaleCall | ReversalCall
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdviceCall:
+    """The customer has his token."""
+
+    message: IsoMessage
+    body: bytes
+    terminal_id: str
+    order: AdviceOrder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastAnswerCall:
+    """What became of the terminal's last sale, or of the one it names."""
+
+    message: IsoMessage
+    body: bytes
+    terminal_id: str
+    inquiry: LastAnswerInquiry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TotalsCall:
+    """Compare the totals of a settlement day."""
+
+    message: IsoMessage
+    body: bytes
+    terminal_id: str
+    order: TotalsOrder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CutOverCall:
+    """Close the network's settlement day; unlike other network management it carries a MAC."""
+
+    message: IsoMessage
+    body: bytes
+    terminal_id: str
+    order: CutOverOrder
+
+
+MoneyCall = InquiryCall | SaleCall | ReversalCall | AdviceCall | LastAnswerCall | TotalsCall | CutOverCall
 """The calls that must carry a MAC."""
 
 Call = NetworkCall | MoneyCall

@@ -10,11 +10,14 @@ from messages.subfields import (
     sub_elements_size_octets,
     write_sub_elements,
 )
-from vending.order import InquiryAnswer, MeterAccount, ReservedSale
+from messages.transmission_time import write_transmission_time
+from vending.order import InquiryAnswer, LastAnswerFound, MeterAccount, ReservedSale
+from vending.parked import ParkedSale
 from vending.quote import Quote, Taken
 from vending.response_code import ResponseCode
 from vending.secret import Secret
 from vending.service import Service
+from vending.settlement import write_settlement_day
 
 ECHOED_FIELDS = (2, 3, 4, 7, 11, 12, 13, 24, 37, 41, 42, 70)
 """What the caller finds again in every answer, if he sent it: by these he matches it to his request."""
@@ -50,16 +53,35 @@ def answer(message: IsoMessage | None, code: ResponseCode, more: dict[int, str] 
 
 
 def sale_fields(message: IsoMessage, sale: ReservedSale, tokens: Sequence[Secret[str]]) -> dict[int, str]:
-    """Data elements 37, 38, 48, 62 and 63 of a sale that stands."""
+    """Data elements 15, 37, 38, 48, 62 and 63 of a sale that stands."""
     fields = {
+        15: write_settlement_day(sale.settlement_date),
         38: f"{sale.sale_id % APPROVAL_MODULUS:06d}",
         48: write_sub_elements(_account(sale.meter)),
-        63: _sale_lines(str(sale.sale_id), sale.quote),
+        63: _sale_lines(str(sale.sale_id), sale.quote, sale.claimed),
     }
     if 37 not in message:
         fields[37] = sale.rrn.ljust(12)[:12]
-    if tokens:
-        fields[62] = "".join(token.reveal() for token in tokens)
+    pins = [*(token for parked in sale.claimed for token in parked.tokens), *tokens]
+    if pins:
+        fields[62] = "".join(token.reveal() for token in pins)
+    return fields
+
+
+def last_answer_fields(message: IsoMessage, found: LastAnswerFound) -> dict[int, str]:
+    """What an 0110 tells of an earlier sale: its data elements as in its own answer, and in 48 also which one it is."""
+    if found.original is None or found.original_code is None:
+        return {}
+    which = [
+        ("OS", found.original.stan),
+        ("OT", write_transmission_time(found.original.transmitted_at)),
+        ("OR", _printable(found.rrn, 12)),
+        ("OC", ISO_1987[found.original_code]),
+    ]
+    if found.sale is None:
+        return {48: write_sub_elements(which)}
+    fields = sale_fields(message, found.sale, found.tokens)
+    fields[48] = write_sub_elements([*_account(found.sale.meter), *which, ("RP", str(found.reprint_count))])
     return fields
 
 
@@ -100,10 +122,10 @@ def _printable(text: str, characters_max: int) -> str:
     return text[:characters_max]
 
 
-def _sale_lines(receipt: str, quote: Quote) -> str:
-    """The quote as sub-elements; deductions that do not fit are summed in one last line, so that the sums on the ticket still agree."""
+def _sale_lines(receipt: str, quote: Quote, claimed: Sequence[ParkedSale] = ()) -> str:
+    """The quote, and what was claimed of parked tokens, as sub-elements; deductions that do not fit are summed in one last line, so that the sums on the ticket still agree."""
     head = [
-        ("PD", str(quote.paid_centavos)),
+        ("PD", str(quote.paid_centavos + sum(parked.paid_centavos for parked in claimed))),
         ("CI", str(quote.carried_in_centavos)),
         ("CO", str(quote.carried_out_centavos)),
         ("UN", str(quote.units_tenths)),
@@ -113,6 +135,8 @@ def _sale_lines(receipt: str, quote: Quote) -> str:
         ("CN", str(quote.contribution_centavos)),
         ("MD", str(quote.month_to_date_tenths)),
     ]
+    if claimed:
+        head.append(("PK", _claimed(claimed)))
     if receipt:
         head.insert(0, ("RC", receipt))
     head += [("BK", f"{block.units_tenths};{block.rate_e4};{block.full_rate_e4}") for block in quote.blocks]
@@ -120,6 +144,12 @@ def _sale_lines(receipt: str, quote: Quote) -> str:
         head.append(("VO", _taken(quote.voluntary)))
     room = DATA_ELEMENT_OCTETS_MAX - sub_elements_size_octets(head)
     return write_sub_elements([*head, *_taken_lines(quote.taken, room)])
+
+
+def _claimed(claimed: Sequence[ParkedSale]) -> str:
+    paid = sum(parked.paid_centavos for parked in claimed)
+    units = sum(parked.units_tenths for parked in claimed)
+    return f"{paid};{units};{sum(len(parked.tokens) for parked in claimed)}"
 
 
 def _taken_lines(taken: Sequence[Taken], room_octets: int) -> list[Line]:

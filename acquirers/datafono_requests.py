@@ -3,16 +3,45 @@
 import hashlib
 from datetime import date, datetime
 
-from acquirers.calls import Call, InquiryCall, NetworkCall, NetworkRequest, ReversalCall, SaleCall
+from acquirers.calls import (
+    AdviceCall,
+    Call,
+    CutOverCall,
+    InquiryCall,
+    LastAnswerCall,
+    NetworkCall,
+    NetworkRequest,
+    ReversalCall,
+    SaleCall,
+    TotalsCall,
+)
+from acquirers.datafono_totals import (
+    SETTLEMENT_DATE,
+    TERMINAL_TOTALS_CLASS,
+    TOTALS_CLASSES,
+    read_theirs,
+    totals_digest,
+)
 from messages.iso_message import FieldMalformed, FieldMissing, IsoMessage
 from messages.subfields import SubElement, SubElementError, first_value, parse_sub_elements
 from messages.transmission_time import TransmissionTimeError, read_transmission_time
 from vending.money import Centavos
-from vending.order import Inquiry, OrderKind, RequestKey, ReversalOrder, SaleOrder
+from vending.order import (
+    AdviceOrder,
+    Inquiry,
+    LastAnswerInquiry,
+    OrderKind,
+    RequestKey,
+    ReversalOrder,
+    SaleOrder,
+)
 from vending.response_code import Refusal, ResponseCode
 from vending.service import Service
+from vending.settlement import CutOverOrder, TotalsOrder, settlement_day
 
-SERVED_MTIS = frozenset({"0100", "0200", "0201", "0400", "0401", "0800"})
+SERVED_MTIS = frozenset(
+    {"0100", "0200", "0201", "0220", "0221", "0400", "0401", "0420", "0421", "0500", "0501", "0520", "0521", "0800"}
+)
 
 NETWORK_REQUESTS = {
     "001": NetworkRequest.SIGN_ON,
@@ -21,6 +50,9 @@ NETWORK_REQUESTS = {
 }
 """Data element 70."""
 
+CUT_OVER = "201"
+"""The network code that needs a MAC: it moves the day on whose totals every sale of the network stands."""
+
 SERVICES: dict[str, Service | None] = {"00": None, "01": Service.ENERGY, "02": Service.WATER, "03": Service.GAS}
 """Third and fourth digit of the processing code; 00 is whatever the meter measures."""
 
@@ -28,6 +60,16 @@ SALE_KINDS = {"50": OrderKind.RECHARGE, "53": OrderKind.PAYMENT}
 """First two digits of the processing code in an 0200."""
 
 INQUIRY_PREFIX = "31"
+LAST_ANSWER_PREFIX = "38"
+"""The two of an 0100: who is behind a meter, and what became of an earlier sale."""
+
+ADVICE_CLASS = "0220"
+
+REVERSAL_CLASSES = frozenset({"0400", "0420"})
+"""Asked for by the terminal, and advised by whoever speaks for it; each has journal keys of its own."""
+
+ORIGINAL_MTIS = frozenset({"0200", "0201"})
+"""What data element 90 may name."""
 
 DIGEST_FIELDS = (2, 3, 4, 41, 42, 48, 49, 90)
 """What makes two messages under one key the same request. Times, the RRN and the MAC may differ in a repeat."""
@@ -44,11 +86,19 @@ def read_call(message: IsoMessage, body: bytes, *, acquirer_id: str, now: dateti
         raise Refusal(ResponseCode.UNSUPPORTED_MESSAGE, message.mti)
     try:
         if message.mti == "0800":
-            return _network_call(message)
+            return (
+                _cut_over_call(message, body, acquirer_id, now)
+                if message.text(70) == CUT_OVER
+                else _network_call(message)
+            )
         if message.mti == "0100":
-            return _inquiry_call(message, body, acquirer_id, now)
-        if message.message_class == "0400":
+            return _question_call(message, body, acquirer_id, now)
+        if message.message_class in REVERSAL_CLASSES:
             return _reversal_call(message, body, acquirer_id, now)
+        if message.message_class in TOTALS_CLASSES:
+            return _totals_call(message, body, acquirer_id, now)
+        if message.message_class == ADVICE_CLASS:
+            return _advice_call(message, body, acquirer_id, now)
         return _sale_call(message, body, acquirer_id, now)
     except (FieldMissing, FieldMalformed, TransmissionTimeError, SubElementError) as error:
         raise Refusal(ResponseCode.FORMAT_ERROR, str(error)) from error
@@ -62,11 +112,40 @@ def _network_call(message: IsoMessage) -> NetworkCall:
     return NetworkCall(message=message, request=request)
 
 
-def _inquiry_call(message: IsoMessage, body: bytes, acquirer_id: str, now: datetime) -> InquiryCall:
+def _cut_over_call(message: IsoMessage, body: bytes, acquirer_id: str, now: datetime) -> CutOverCall:
+    message.text(11)
+    terminal_id = _terminal_id(message)
+    order = CutOverOrder(
+        acquirer_id=acquirer_id,
+        terminal_id=terminal_id,
+        closing=settlement_day(message.text(SETTLEMENT_DATE), now),
+        received_at=now,
+    )
+    return CutOverCall(message=message, body=body, terminal_id=terminal_id, order=order)
+
+
+def _totals_call(message: IsoMessage, body: bytes, acquirer_id: str, now: datetime) -> TotalsCall:
+    key = _key(message, acquirer_id, now)
+    order = TotalsOrder(
+        key=key,
+        digest=totals_digest(message),
+        terminal_id=key.terminal_id if message.message_class == TERMINAL_TOTALS_CLASS else None,
+        settlement_date=settlement_day(message.text(SETTLEMENT_DATE), now),
+        theirs=read_theirs(message),
+        rrn=rrn(message, now),
+        request=body,
+        received_at=now,
+    )
+    return TotalsCall(message=message, body=body, terminal_id=key.terminal_id, order=order)
+
+
+def _question_call(message: IsoMessage, body: bytes, acquirer_id: str, now: datetime) -> InquiryCall | LastAnswerCall:
     prefix, service = _processing_code(message)
-    if prefix != INQUIRY_PREFIX:
+    if prefix not in (INQUIRY_PREFIX, LAST_ANSWER_PREFIX):
         raise Refusal(ResponseCode.UNSUPPORTED_PROCESSING_CODE, message.text(3))
     message.text(11)
+    if prefix == LAST_ANSWER_PREFIX:
+        return _last_answer_call(message, body, acquirer_id, now)
     terminal_id = _terminal_id(message)
     trial = Centavos(message.number(4)) if 4 in message else None
     return InquiryCall(
@@ -121,13 +200,41 @@ def _reversal_call(message: IsoMessage, body: bytes, acquirer_id: str, now: date
     return ReversalCall(message=message, body=body, terminal_id=key.terminal_id, order=order)
 
 
+def _advice_call(message: IsoMessage, body: bytes, acquirer_id: str, now: datetime) -> AdviceCall:
+    key = _key(message, acquirer_id, now)
+    order = AdviceOrder(
+        key=key,
+        digest=digest(message),
+        original=_original_key(message, key, now),
+        rrn=rrn(message, now),
+        request=body,
+        received_at=now,
+    )
+    return AdviceCall(message=message, body=body, terminal_id=key.terminal_id, order=order)
+
+
+def _last_answer_call(message: IsoMessage, body: bytes, acquirer_id: str, now: datetime) -> LastAnswerCall:
+    terminal_id = _terminal_id(message)
+    # The message has no key of its own: nothing of it is journaled. Whose it is goes with what element 90 names.
+    own = RequestKey(
+        acquirer_id=acquirer_id,
+        terminal_id=terminal_id,
+        transmitted_at=now,
+        stan=message.text(11),
+        message_class="0100",
+    )
+    original = _original_key(message, own, now) if 90 in message else None
+    inquiry = LastAnswerInquiry(acquirer_id=acquirer_id, terminal_id=terminal_id, original=original, asked_at=now)
+    return LastAnswerCall(message=message, body=body, terminal_id=terminal_id, inquiry=inquiry)
+
+
 def _original_key(message: IsoMessage, key: RequestKey, now: datetime) -> RequestKey:
     """Data element 90: MTI (4), STAN (6), transmission date-time (10); without it the reversal's own STAN and time are meant."""
     original = message.get(90)
     if original is None:
         stan, transmitted_at = key.stan, key.transmitted_at
     else:
-        if original[:3] != "020":
+        if original[:4] not in ORIGINAL_MTIS:
             raise Refusal(ResponseCode.FORMAT_ERROR, "data element 90 does not name an 0200")
         stan, transmitted_at = original[4:10], read_transmission_time(original[10:20], now)
     return RequestKey(

@@ -7,9 +7,10 @@ from typing import Protocol
 from acquirers.calls import Call
 from messages.iso_message import IsoMessage
 from messages.mac import Sealed
-from vending.order import InquiryAnswer, ReservedSale
+from vending.order import InquiryAnswer, LastAnswerFound, RequestKey, ReservedSale
 from vending.response_code import Refusal, ResponseCode
 from vending.secret import Secret
+from vending.settlement import Compared, TotalsOrder
 
 
 class Unreadable(Exception):
@@ -47,8 +48,20 @@ class Dialect(Protocol):
     def answer_inquiry(self, message: IsoMessage, answer: InquiryAnswer) -> IsoMessage:
         """Make the answer with the account and the trial quote."""
 
+    def answer_last(self, message: IsoMessage, found: LastAnswerFound) -> IsoMessage:
+        """Make the answer that tells what became of an earlier sale, with its tokens where it was sold."""
+
+    def answer_totals(self, message: IsoMessage, order: TotalsOrder, compared: Compared) -> IsoMessage:
+        """Make the answer with our totals of a settlement day."""
+
+    def acknowledge_cut_over(self, message: IsoMessage) -> IsoMessage:
+        """Make the answer that says the day is closed to new sales."""
+
     def decline_reversal(self, message: IsoMessage, sale: ReservedSale, tokens: Sequence[Secret[str]]) -> IsoMessage:
         """Make the answer that says the sale stands, with its tokens."""
+
+    def answered_key(self, answer: bytes, *, acquirer_id: str, now: datetime) -> RequestKey | None:
+        """Return which request an encoded answer of ours belongs to; None unless it is signed and the request is in the journal."""
 
     def encode(self, answer: IsoMessage) -> bytes:
         """Write an answer without a MAC."""

@@ -30,6 +30,7 @@ ISO_1987 = {
     ResponseCode.FLOAT_SHORT: "51",
     ResponseCode.ORIGINAL_NOT_FOUND: "25",
     ResponseCode.SALE_STANDS: "21",
+    ResponseCode.TOTALS_DIFFER: "97",
     ResponseCode.METER_BUSY: "79",
     ResponseCode.TARIFF_MISSING: "93",
     ResponseCode.MODULE_REFUSED: "95",

@@ -1,12 +1,15 @@
 """``eudora ledger``: prove the books, and bring their schema up to date."""
 
 import json
+from datetime import UTC, datetime, timedelta
 
 import click
 
 from cli import context
+from cli.settlement import close_days_command, totals_command
 from ledger.check import check
 from ledger.errors import SchemaTooNew, SchemaTooOld
+from ledger.undelivered import ANSWERS_PER_CALL_MAX, read_undelivered
 from ledger.upgrade import require_schema, upgrade
 
 
@@ -38,6 +41,20 @@ def check_command(*, without_module: bool) -> None:
         raise SystemExit(1)
 
 
+@ledger.command("undelivered")
+@click.option("--days", type=click.IntRange(1, 3660), default=7, show_default=True, help="How far back.")
+@click.option("--terminal", default=None, help="Only this terminal.")
+@click.option("--limit", type=click.IntRange(1, ANSWERS_PER_CALL_MAX), default=100, show_default=True)
+def undelivered_command(*, days: int, terminal: str | None, limit: int) -> None:
+    """List answers that were ready and did not leave because their connection was gone, the newest first.
+
+    One JSON object per line. "code" is what the journal answers to the terminal's repeat, null while that has no outcome yet.
+    """
+    since = datetime.now(UTC) - timedelta(days=days)  # noqa: TID251 - the command is where the clock comes from
+    for row in read_undelivered(context.engine(), since=since, terminal_id=terminal, limit=limit):
+        click.echo(json.dumps(row._asdict(), default=str))
+
+
 @ledger.command("upgrade")
 def upgrade_command() -> None:
     """Run the migrations that the database still lacks."""
@@ -46,3 +63,7 @@ def upgrade_command() -> None:
     except SchemaTooNew as error:
         raise click.ClickException(str(error)) from error
     click.echo("the schema is up to date")
+
+
+ledger.add_command(totals_command)
+ledger.add_command(close_days_command)

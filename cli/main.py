@@ -5,6 +5,7 @@ import importlib
 import click
 
 _COMMANDS = {
+    "adjust": "cli.adjust:adjust",
     "bench": "cli.bench:bench",
     "demo": "cli.demo:demo",
     "iso": "cli.iso:iso",
@@ -16,6 +17,7 @@ _COMMANDS = {
     "seed": "cli.seed:seed_command",
     "sts": "cli.sts:sts",
     "switch": "cli.switch:switch",
+    "torture": "cli.torture:torture",
     "up": "cli.up:up",
 }
 

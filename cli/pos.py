@@ -12,10 +12,13 @@ from cli import context
 from config.settings import load
 from pos.amounts import AmountError, parse_pesos
 from pos.client import NotSent, PosClient, Timers
+from pos.closing import show_close
 from pos.display import (
+    ExitStatus,
     Shown,
     Style,
     show_inquiry,
+    show_last,
     show_network,
     show_nothing_to_repeat,
     show_open,
@@ -28,6 +31,7 @@ from pos.requests import ECHO, SIGN_ON
 from pos.store import ExchangeOpen, ExchangeStatus, TerminalStore
 from pos.texts import LANGUAGES, UtilityTexts
 from pos.till import NothingToRepeat, Till
+from vending.calendar import local_date
 from vending.money import Centavos
 
 DEFAULT_TERMINAL_ID = "T0000001"
@@ -118,7 +122,13 @@ class _Session:
                 shown = show_open(self.style)
             except NothingToRepeat as nothing:
                 shown = show_nothing_to_repeat(nothing.status, self.style)
-        click.echo(shown.text, nl=False)
+            click.echo(shown.text, nl=False)
+            sys.stdout.flush()
+            # The customer has been served by now; what is told here is for the network's books.
+            if shown.has_ticket:
+                till.ticket_printed()
+            if shown.status is not ExitStatus.UNKNOWN:
+                till.send_advices()
         sys.exit(shown.status)
 
     def sold_at(self) -> datetime:
@@ -219,22 +229,32 @@ def reverse(**options: Any) -> None:
 @pos.command()
 @_terminal_options
 def last(**options: Any) -> None:
-    """Send the last sale again: the same answer comes, its ticket marked as a copy."""
+    """Ask what became of the last sale: the same digits come, the ticket marked as a copy."""
     session = _Session(options)
 
     def use(till: Till) -> Shown:
-        repeated = till.repeat_last()
+        reprint = till.last_answer()
         sale = session.store.sale
-        assert sale is not None
-        if isinstance(repeated.outcome, NotSent) and sale.status is ExchangeStatus.OPEN:
-            return show_refusal(repeated.outcome, session.style, is_still_open=True)
-        return show_sale(
-            repeated.outcome,
-            session.style,
-            sold_at=sale.transmitted_at,
-            copy_number=repeated.copy_number,
-            is_from_memory=repeated.is_from_memory,
-        )
+        if isinstance(reprint.outcome, NotSent) and sale is not None and sale.status is ExchangeStatus.OPEN:
+            return show_refusal(reprint.outcome, session.style, is_still_open=True)
+        return show_last(reprint, session.style)
+
+    session.run(use)
+
+
+@pos.command()
+@click.option(
+    "--date", "day", type=click.DateTime(["%Y-%m-%d"]), help="Settlement day; default: the last one with a sale."
+)
+@_terminal_options
+def close(*, day: datetime | None, **options: Any) -> None:
+    """Close a day (cierre de lote): compare what this terminal sold with the network. May be done again at any time."""
+    session = _Session(options)
+
+    def use(till: Till) -> Shown:
+        today = local_date(datetime.now(UTC))  # noqa: TID251 - the process's own clock
+        chosen = day.date() if day is not None else session.store.tally.last_day or today
+        return show_close(till.close_day(chosen), chosen, session.store.tally.of(chosen), session.style)
 
     session.run(use)
 

@@ -39,6 +39,10 @@ class Dispatcher(Protocol):
         With *is_last* the attempt gets all the time that is left, since nothing will follow it.
         """
 
+    @property
+    def has_one_module(self) -> bool:
+        """Whether there is no other module that may have been asked before."""
+
     def wait(self, call: "MintCall") -> bool:
         """Call `MintCall.resume` when a link comes up or the time is over; False if it cannot."""
 
@@ -136,11 +140,12 @@ class MintCall(Call[Sequence[Secret[str]]]):
         attempts_max: see `hsm_client.limits.PoolLimits.mint_attempts_max`.
     """
 
-    __slots__ = ("_attempts_max", "_unknown_on")
+    __slots__ = ("_attempts_max", "_may_be_minted", "_unknown_on")
 
     def __init__(self, pool: Dispatcher, request: MintRequest, deadline_seconds: float, attempts_max: int) -> None:
         super().__init__(pool, request, _read_tokens, deadline_seconds)
         self._attempts_max = attempts_max
+        self._may_be_minted = request.may_be_minted
         self._unknown_on: tuple[Link, ...] = ()
 
     def unwritten(self) -> None:
@@ -166,7 +171,8 @@ class MintCall(Call[Sequence[Secret[str]]]):
         assert link is not None
         if status.is_refusal:
             # A module that keeps its own books knows nothing of what another one may have minted just before.
-            if any(unknown_on is not link for unknown_on in self._unknown_on):
+            asked_before = self._may_be_minted and not self._pool.has_one_module
+            if asked_before or any(unknown_on is not link for unknown_on in self._unknown_on):
                 self._fail(ModuleOutcomeUnknown(f"refused here, unknown elsewhere: {status.code} {status.meaning}"))
             else:
                 self._fail(ModuleRefused(status.code, status.meaning))

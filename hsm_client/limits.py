@@ -39,7 +39,7 @@ class PoolLimits:
     """The limits of a pool.
 
     Attributes:
-        timeout_seconds: how long a call may take when the caller does not say.
+        timeout_seconds: how long a call may take; a caller who has less time says so and gets less.
         attempt_timeout_seconds: how long one link may take to answer while another one stands ready. With no other link an attempt
             has all the time that is left.
         mint_attempts_max: how often one mint request is put on a link at most; a module that falls over every time it sees a certain

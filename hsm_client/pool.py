@@ -44,7 +44,8 @@ from vending.secret import Secret
 class SecurityModulePool:
     """`vending.ports.SecurityModule` over the network.
 
-    Every method takes ``timeout_seconds``, else that of the limits holds, and returns a Deferred that fires within that time.
+    Every method takes ``timeout_seconds``, how long its caller still has; that, or the limit's if it is shorter, is how long a call
+    may take, and the Deferred fires within that time.
     Cancelling it means that nobody wants the answer; it does not undo a mint.
 
     Args:
@@ -180,6 +181,11 @@ class SecurityModulePool:
                 return link
         return None
 
+    @property
+    def has_one_module(self) -> bool:
+        """See `hsm_client.call.Dispatcher`."""
+        return len(self._links) == 1
+
     def wait(self, call: MintCall) -> bool:
         """See `hsm_client.call.Dispatcher`."""
         left_seconds = call.deadline_seconds - self._clock.seconds()
@@ -191,7 +197,8 @@ class SecurityModulePool:
     # --- inside -----------------------------------------------------------------------------------------------------------
 
     def _deadline(self, timeout_seconds: float | None) -> float:
-        return self._clock.seconds() + (self._limits.timeout_seconds if timeout_seconds is None else timeout_seconds)
+        limit = self._limits.timeout_seconds
+        return self._clock.seconds() + (limit if timeout_seconds is None else min(limit, timeout_seconds))
 
     def _ask(self, request: Request, read: Callable[[Reply], T], timeout_seconds: float | None) -> Deferred[T]:
         return self._start(Call(self, request, read, self._deadline(timeout_seconds)))

@@ -20,8 +20,11 @@ DIFFERENCES_PER_CHECK_MAX = 100
 COUNTERS_CHECK = "module-counters-equal-posted-tokens"
 
 _TOKENS_BY_REGISTER = text("""
-    SELECT s.register_id, s.state, count(*) AS tokens, sum(t.units_tenths)::bigint AS units_tenths
-    FROM token AS t JOIN sale AS s ON s.id = t.sale_id WHERE s.state IN ('posted', 'reserved') GROUP BY s.register_id, s.state
+    SELECT register_id, state, count(*) AS tokens, sum(units_tenths)::bigint AS units_tenths FROM (
+        SELECT s.register_id, s.state, t.units_tenths FROM token AS t JOIN sale AS s ON s.id = t.sale_id WHERE s.state IN ('posted', 'reserved')
+        UNION ALL
+        SELECT register_id, CASE WHEN digits IS NULL THEN 'reserved' ELSE 'posted' END, units_tenths FROM adjustment_token
+    ) AS minted GROUP BY register_id, state
 """)
 
 

@@ -79,7 +79,7 @@ QUESTIONS: dict[str, str] = {
             FROM jsonb_array_elements(coalesce(lines -> 't', '[]') || CASE WHEN lines ? 'v' THEN jsonb_build_array(lines -> 'v')
                 ELSE '[]' END) AS line
         ) AS taken
-        WHERE paid_centavos + carried_in_centavos <> taken.total + charged_centavos + carried_out_centavos
+        WHERE paid_centavos - claimed_centavos + carried_in_centavos <> taken.total + charged_centavos + carried_out_centavos
             OR charged_centavos + subsidy_centavos - contribution_centavos <> full_cost_centavos
     """,
     "posted-sales-have-entries": """
@@ -135,11 +135,138 @@ QUESTIONS: dict[str, str] = {
     "journal-names-existing-sales": """
         SELECT j.transmitted_at, j.terminal_code, j.stan, j.code, j.sale_id FROM journal AS j LEFT JOIN sale AS s ON s.id = j.sale_id
         WHERE (j.sale_id IS NOT NULL AND s.id IS NULL) OR (j.answer IS NOT NULL AND j.code IS NULL)
-            OR (j.code = 'approved' AND j.sale_id IS NULL AND j.reverses_sale_id IS NULL AND j.message_class <> '0400')
+            OR (j.code = 'approved' AND j.sale_id IS NULL AND j.reverses_sale_id IS NULL AND j.message_class NOT IN ('0220', '0400', '0420', '0500', '0520'))
     """,
     "posted-sales-are-in-the-outbox": """
         SELECT coalesce(s.id, o.sale_id) AS sale_id, o.times FROM (SELECT id FROM sale WHERE state = 'posted') AS s
         FULL JOIN (SELECT sale_id, count(*) AS times FROM outbox WHERE topic = 'sale.posted' GROUP BY sale_id) AS o ON o.sale_id = s.id
         WHERE s.id IS NULL OR o.times IS DISTINCT FROM 1
+    """,
+    "confirmations-name-posted-sales": """
+        SELECT c.sale_id, s.state FROM confirmation AS c LEFT JOIN sale AS s ON s.id = c.sale_id WHERE s.state IS DISTINCT FROM 'posted'
+    """,
+    "reprints-name-posted-sales-of-their-terminal": """
+        SELECT r.id AS reprint_id, r.sale_id, s.state FROM reprint AS r LEFT JOIN sale AS s ON s.id = r.sale_id
+        WHERE s.state IS DISTINCT FROM 'posted' OR s.acquirer_code <> r.acquirer_code OR s.terminal_code <> r.terminal_code
+    """,
+    "closed-days-hold-what-was-sold": """
+        SELECT coalesce(t.settlement_date, s.settlement_date) AS settlement_date, coalesce(t.acquirer_code, s.acquirer_code) AS acquirer_code,
+            coalesce(t.terminal_code, s.terminal_code) AS terminal_code, coalesce(t.kind, s.kind) AS kind, t.sales, s.sold,
+            t.paid_centavos, s.paid AS sold_centavos
+        FROM day_total AS t FULL JOIN (
+            SELECT s.settlement_date, s.acquirer_code, s.terminal_code, s.kind, count(*) AS sold, sum(s.paid_centavos) AS paid,
+                sum(s.commission_centavos) AS commission
+            FROM sale AS s JOIN closed_day AS c ON c.settlement_date = s.settlement_date AND c.acquirer_code = s.acquirer_code
+            WHERE s.state <> 'void' GROUP BY s.settlement_date, s.acquirer_code, s.terminal_code, s.kind
+            UNION ALL
+            SELECT p.settlement_date, p.acquirer_code, p.terminal_code, 'reversal', count(*), sum(p.paid_centavos), sum(s.commission_centavos)
+            FROM parked_token AS p JOIN sale AS s ON s.id = p.sale_id
+            JOIN closed_day AS c ON c.settlement_date = p.settlement_date AND c.acquirer_code = p.acquirer_code
+            GROUP BY p.settlement_date, p.acquirer_code, p.terminal_code
+        ) AS s ON s.settlement_date = t.settlement_date AND s.acquirer_code = t.acquirer_code AND s.terminal_code = t.terminal_code
+            AND s.kind = t.kind
+        WHERE t.sales IS DISTINCT FROM s.sold OR t.paid_centavos IS DISTINCT FROM s.paid
+            OR t.commission_centavos IS DISTINCT FROM s.commission OR NOT EXISTS (
+                SELECT 1 FROM closed_day AS c WHERE c.settlement_date = t.settlement_date AND c.acquirer_code = t.acquirer_code
+            )
+    """,
+    "sales-stand-on-a-day-that-can-close": """
+        SELECT s.id AS sale_id, s.acquirer_code, s.local_date, s.settlement_date FROM sale AS s LEFT JOIN (
+            SELECT acquirer_code, min(settlement_date) AS first FROM closed_day GROUP BY acquirer_code
+        ) AS c ON c.acquirer_code = s.acquirer_code
+        WHERE s.settlement_date < s.local_date OR s.settlement_date <= c.first
+    """,
+    "parked-tokens-equal-their-account": f"""
+        SELECT a.balance_centavos, p.total AS unclaimed_centavos FROM account AS a, (
+            SELECT coalesce(sum(paid_centavos), 0) AS total FROM parked_token WHERE claimed_at IS NULL
+        ) AS p WHERE a.id = {Account.PARKED_TOKENS.value} AND a.balance_centavos <> p.total
+    """,
+    "meters-know-their-parked-tokens": """
+        SELECT coalesce(m.id, p.meter_id) AS meter_id, m.parked_tokens, p.times AS unclaimed
+        FROM (SELECT id, parked_tokens FROM meter WHERE parked_tokens <> 0) AS m FULL JOIN (
+            SELECT meter_id, count(*) AS times FROM parked_token WHERE claimed_by_sale_id IS NULL GROUP BY meter_id
+        ) AS p ON p.meter_id = m.id WHERE m.parked_tokens IS DISTINCT FROM p.times
+    """,
+    "parked-tokens-are-of-posted-sales": """
+        SELECT p.sale_id, s.state, p.meter_id, p.paid_centavos FROM parked_token AS p LEFT JOIN sale AS s ON s.id = p.sale_id
+        WHERE s.state IS DISTINCT FROM 'posted' OR s.meter_id <> p.meter_id OR s.paid_centavos <> p.paid_centavos
+            OR s.kind <> 'recharge' OR s.claimed_centavos <> 0
+            OR (s.acquirer_code, s.terminal_code) <> (p.acquirer_code, p.terminal_code)
+    """,
+    "parkings-gave-back-what-was-paid": f"""
+        SELECT coalesce(p.sale_id, e.sale_id) AS sale_id, e.entries, e.parked_centavos, e.float_centavos, p.paid_centavos
+        FROM parked_token AS p FULL JOIN (
+            SELECT entry.sale_id, count(DISTINCT entry.id) AS entries,
+                coalesce(sum(l.amount_centavos) FILTER (WHERE l.account_id = {Account.PARKED_TOKENS.value}), 0) AS parked_centavos,
+                coalesce(sum(l.amount_centavos) FILTER (WHERE l.account_id = s.float_account_id), 0) AS float_centavos,
+                coalesce(sum(l.amount_centavos) FILTER (WHERE l.account_id = s.commission_account_id), 0) AS commission_centavos,
+                max(s.commission_centavos) AS earned_centavos
+            FROM entry LEFT JOIN posting AS l ON l.entry_id = entry.id LEFT JOIN sale AS s ON s.id = entry.sale_id
+            WHERE entry.kind = 'parking' GROUP BY entry.sale_id
+        ) AS e ON e.sale_id = p.sale_id
+        WHERE p.sale_id IS NULL OR e.sale_id IS NULL OR e.entries <> 1 OR e.parked_centavos <> p.paid_centavos
+            OR e.float_centavos <> -p.paid_centavos OR e.commission_centavos IS DISTINCT FROM e.earned_centavos
+    """,
+    "claims-are-paid-for": """
+        SELECT coalesce(s.id, p.claimed_by_sale_id) AS sale_id, s.state, s.claimed_centavos, p.total AS parked_centavos, p.ended
+        FROM (SELECT * FROM sale WHERE claimed_centavos <> 0 AND state <> 'void') AS s FULL JOIN (
+            SELECT claimed_by_sale_id, min(meter_id) AS meter_id, max(meter_id) AS last_meter_id, sum(paid_centavos) AS total,
+                count(*) AS times, count(claimed_at) AS ended, max(sale_id) AS newest_id
+            FROM parked_token WHERE claimed_by_sale_id IS NOT NULL GROUP BY claimed_by_sale_id
+        ) AS p ON p.claimed_by_sale_id = s.id
+        WHERE s.id IS NULL OR p.claimed_by_sale_id IS NULL OR s.claimed_centavos <> p.total OR s.kind <> 'recharge'
+            OR s.meter_id <> p.meter_id OR s.meter_id <> p.last_meter_id OR p.newest_id >= s.id
+            OR p.ended <> CASE s.state WHEN 'posted' THEN p.times ELSE 0 END
+    """,
+    "claims-post-what-was-claimed": f"""
+        SELECT s.id AS sale_id, s.claimed_centavos, l.total AS parked_centavos FROM sale AS s LEFT JOIN LATERAL (
+            SELECT coalesce(-sum(p.amount_centavos), 0) AS total FROM posting AS p
+            WHERE p.entry_id = s.id AND p.account_id = {Account.PARKED_TOKENS.value}
+        ) AS l ON true WHERE s.state = 'posted' AND s.claimed_centavos <> l.total
+    """,
+    "adjustments-are-signed-by-two": """
+        SELECT id AS adjustment_id, state, proposed_by, decided_by FROM adjustment
+        WHERE CASE state WHEN 'proposed' THEN decided_by IS NOT NULL ELSE decided_by IS NULL END
+            OR lower(btrim(decided_by)) = lower(btrim(proposed_by)) OR btrim(evidence) = ''
+    """,
+    "approved-adjustments-have-their-entries": f"""
+        SELECT a.id AS adjustment_id, a.kind, a.amount_centavos, a.entry_id, l.cost AS cost_centavos, l.given AS given_centavos
+        FROM adjustment AS a LEFT JOIN entry AS e ON e.id = a.entry_id AND e.kind = 'adjustment' LEFT JOIN LATERAL (
+            SELECT coalesce(sum(p.amount_centavos) FILTER (WHERE p.account_id = {Account.ADJUSTMENTS.value}), 0) AS cost,
+                coalesce(-sum(p.amount_centavos) FILTER (WHERE CASE a.kind WHEN 'refund' THEN p.account_id = {Account.BANK.value}
+                    ELSE p.account_id = {Account.CUSTOMER_REMAINDERS.value} AND p.meter_id = a.meter_id END), 0) AS given
+            FROM posting AS p WHERE p.entry_id = e.id
+        ) AS l ON true
+        WHERE a.state = 'approved' AND a.kind IN ('refund', 'credit')
+            AND (e.id IS NULL OR l.cost <> a.amount_centavos OR l.given <> a.amount_centavos)
+    """,
+    "adjustment-entries-belong-to-one-approved-adjustment": """
+        SELECT e.id AS entry_id, e.memo, count(a.id) AS adjustments FROM entry AS e
+        LEFT JOIN adjustment AS a ON a.entry_id = e.id AND a.state = 'approved' WHERE e.kind = 'adjustment'
+        GROUP BY e.id HAVING count(a.id) <> 1
+    """,
+    "adjustments-give-no-more-than-was-sold": """
+        SELECT a.sale_id, s.state, s.paid_centavos, sum(a.amount_centavos) AS returned_centavos, s.units_tenths,
+            sum(a.units_tenths) AS replaced_tenths
+        FROM adjustment AS a LEFT JOIN sale AS s ON s.id = a.sale_id LEFT JOIN parked_token AS p ON p.sale_id = s.id
+        WHERE a.sale_id IS NOT NULL AND a.state = 'approved' AND a.kind <> 'free_token'
+        GROUP BY a.sale_id, s.id, p.sale_id
+        HAVING s.state IS DISTINCT FROM 'posted' OR sum(a.amount_centavos) > s.paid_centavos OR sum(a.units_tenths) > s.units_tenths
+            OR (p.sale_id IS NOT NULL AND sum(a.amount_centavos) > 0)
+    """,
+    "token-adjustments-have-their-tokens": """
+        SELECT coalesce(a.id, t.adjustment_id) AS adjustment_id, a.units_tenths, t.units_tenths AS token_units_tenths
+        FROM (SELECT * FROM adjustment WHERE state = 'approved' AND kind IN ('free_token', 'replacement_token')) AS a
+        FULL JOIN adjustment_token AS t ON t.adjustment_id = a.id
+        WHERE a.id IS NULL OR t.adjustment_id IS NULL OR t.units_tenths <> a.units_tenths OR t.meter_id <> a.meter_id
+    """,
+    "adjustment-tokens-are-no-sales-tokens": """
+        SELECT a.adjustment_id, a.meter_id, a.mint_id, t.sale_id FROM adjustment_token AS a
+        JOIN token AS t ON t.sale_id = a.mint_id OR (t.meter_id = a.meter_id AND (t.tid = a.tid OR t.digits = a.digits))
+    """,
+    "meters-are-past-their-adjustment-tokens": """
+        SELECT m.id AS meter_id, m.last_tid, max(t.tid) AS tid FROM meter AS m
+        JOIN adjustment_token AS t ON t.meter_id = m.id AND t.register_id = m.register_id
+        GROUP BY m.id HAVING max(t.tid) > m.last_tid
     """,
 }

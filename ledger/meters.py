@@ -25,7 +25,8 @@ ACCOUNT_COLUMNS = """
 """What `account_of` needs of a row, from ``meter AS m`` and ``account_holder AS h``."""
 
 _METERS = f"""
-    SELECT {ACCOUNT_COLUMNS}, m.status, m.held_by, m.last_tid, m.month, m.month_to_date_tenths, m.remainder_centavos, r.base_year
+    SELECT {ACCOUNT_COLUMNS}, m.status, m.held_by, m.last_tid, m.month, m.month_to_date_tenths, m.remainder_centavos, r.base_year,
+        m.parked_tokens
     FROM meter AS m JOIN account_holder AS h ON h.id = m.holder_id JOIN key_register AS r ON r.id = m.register_id
     WHERE m.meter_number = ANY (CAST(:numbers AS text[]))
 """  # noqa: S608 - constants only
@@ -64,6 +65,7 @@ class MeterState:
         month: yyyymm of ``month_tenths``.
         month_tenths: bought in that month.
         remainder_centavos: carried to the next sale.
+        parked_tokens: parked sales that nobody has claimed.
     """
 
     account: MeterAccount
@@ -74,6 +76,7 @@ class MeterState:
     month: int
     month_tenths: int
     remainder_centavos: Centavos
+    parked_tokens: int = 0
 
     def month_to_date(self, on: date) -> Tenths:
         """Return what was bought in the local month of *on* so far; a clock that went back a month does not open a new one."""
@@ -138,7 +141,7 @@ def account_of(row: Any) -> MeterAccount:
 
 def _state_of(row: Any) -> MeterState:
     values: tuple[Any, ...] = tuple(row)
-    status, held_by, last_tid, month, month_tenths, remainder, base_year = values[13:]
+    status, held_by, last_tid, month, month_tenths, remainder, base_year, parked = values[13:]
     return MeterState(
         account=account_of(row),
         is_blocked=status != "active",
@@ -148,6 +151,7 @@ def _state_of(row: Any) -> MeterState:
         month=month,
         month_tenths=month_tenths,
         remainder_centavos=remainder,
+        parked_tokens=parked,
     )
 
 

@@ -1,11 +1,15 @@
 """Deciding one order against the state of its meter: refused with the first code in precedence, or priced. Pure."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from typing import NamedTuple
 
 from ledger.meters import MeterState
 from vending.deductions import Deduction
+from vending.money import Centavos
 from vending.order import OrderKind, SaleOrder
+from vending.parked import ParkedSale, claimable, keep_as_remainder
 from vending.payment import pay_obligations
 from vending.policy import SalePolicy
 from vending.quote import Quote, QuoteInput, Voluntary, quote
@@ -78,3 +82,41 @@ def price(order: SaleOrder, meter: MeterState, deductions: list[Deduction], on: 
             tokens_max=policy.tokens_max,
         )
     )
+
+
+def price_with_parked(
+    order: SaleOrder,
+    meter: MeterState,
+    deductions: list[Deduction],
+    on: date,
+    rules: Rules,
+    *,
+    parked: Sequence[ParkedSale],
+) -> tuple[Quote | None, tuple[ParkedSale, ...]]:
+    """Return what the order claims of the meter's parked sales, and the quote of the rest as of an ordinary sale.
+
+    A rest below the minimum, or one that buys nothing, goes to the customer's remainder. Payments claim nothing, and neither does a
+    recharge with a voluntary payment: its money is meant for something else.
+
+    Raises:
+        Refusal: as `price`.
+    """
+    is_claiming = order.kind is OrderKind.RECHARGE and not order.voluntary_centavos
+    claimed = claimable(parked, order.paid_centavos) if is_claiming else ()
+    if not claimed:
+        return price(order, meter, deductions, on, rules), ()
+    if order.paid_centavos < rules.policy.minimum_paid_centavos:
+        raise Refusal(ResponseCode.AMOUNT_BELOW_MINIMUM)
+    if order.paid_centavos > rules.policy.maximum_paid_centavos:
+        raise Refusal(ResponseCode.AMOUNT_ABOVE_MAXIMUM)
+    rest = Centavos(order.paid_centavos - sum(sale.paid_centavos for sale in claimed))
+    if rest >= rules.policy.minimum_paid_centavos:
+        try:
+            return price(replace(order, paid_centavos=rest), meter, deductions, on, rules), claimed
+        except Refusal as refusal:
+            if refusal.code is not ResponseCode.AMOUNT_TOO_LOW:
+                raise
+    kept = keep_as_remainder(
+        rest, carried_in_centavos=meter.remainder_centavos, month_to_date_tenths=meter.month_to_date(on)
+    )
+    return kept, claimed

@@ -17,6 +17,7 @@ class SaleNumbers(Protocol):
     """The columns of a sale's row that hold the numbers of its quote."""
 
     paid_centavos: int
+    claimed_centavos: int
     carried_in_centavos: int
     carried_out_centavos: int
     units_tenths: int
@@ -44,7 +45,7 @@ def quote_of(row: SaleNumbers) -> Quote:
     """Return the quote that a sale was reserved with."""
     lines = row.lines
     return Quote(
-        paid_centavos=Centavos(row.paid_centavos),
+        paid_centavos=Centavos(row.paid_centavos - row.claimed_centavos),
         carried_in_centavos=Centavos(row.carried_in_centavos),
         units_tenths=Tenths(row.units_tenths),
         charged_centavos=Centavos(row.charged_centavos),

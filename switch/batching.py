@@ -7,6 +7,7 @@ when the reactor's turn ends: a herd whose messages came in one turn leaves in o
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Any, Generic, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -29,9 +30,16 @@ class QueueFull(Exception):
     """The queue of a step is at its limit; nothing was written."""
 
 
+class TooLate(Exception):
+    """The item's deadline passed while it waited for a batch; nothing was written."""
+
+
 class StepFailed(Exception):
     """A fault of ours in a step, with the traceback of where it happened; nothing of the item was written."""
 
+
+_Waiting = tuple[Item, Deferred[Result], float]
+"""What waits: the item, its result, its deadline."""
 
 Run = Callable[[Sequence[Any]], Deferred[Sequence[Outcome]]]
 """Sends a batch to a worker; fires with an outcome for each item, in order (see `switch.worker_codec`), or fails for all of them."""
@@ -43,7 +51,9 @@ class Batcher(Generic[Item, Result]):
     Args:
         workers: each takes one batch at a time, whichever is free first.
         at_end_of_turn: calls what it is given once all that is ready now has been read.
+        now: a clock in seconds; the deadlines of items are moments of it.
         observe_batch: told the size of each batch.
+        observe_late: told how many items were in none because their deadline had passed.
     """
 
     def __init__(
@@ -51,18 +61,22 @@ class Batcher(Generic[Item, Result]):
         workers: Sequence[Run],
         *,
         at_end_of_turn: Callable[[Callable[[], None]], object],
+        now: Callable[[], float] = lambda: 0.0,
         observe_batch: Callable[[int], None] = lambda size: None,
+        observe_late: Callable[[int], None] = lambda count: None,
         batch_items_max: int = BATCH_ITEMS_MAX,
         queue_items_max: int = QUEUE_ITEMS_MAX,
     ) -> None:
         self._free = deque(workers)
         self._workers_count = len(workers)
         self._at_end_of_turn = at_end_of_turn
+        self._now = now
         self._is_due = False
         self._observe_batch = observe_batch
+        self._observe_late = observe_late
         self._batch_items_max = batch_items_max
         self._queue_items_max = queue_items_max
-        self._waiting: deque[tuple[Item, Deferred[Result]]] = deque()
+        self._waiting: deque[_Waiting[Item, Result]] = deque()
         self._idle: list[Deferred[None]] = []
 
     @property
@@ -84,8 +98,8 @@ class Batcher(Generic[Item, Result]):
             self._idle.append(done)
         return done
 
-    def submit(self, item: Item) -> Deferred[Result]:
-        """Put *item* in the next batch.
+    def submit(self, item: Item, *, deadline: float = inf) -> Deferred[Result]:
+        """Put *item* in the next batch; if that does not begin before *deadline* it fails with `TooLate` and is in no batch.
 
         Raises:
             QueueFull: at once, when the limit is reached.
@@ -93,7 +107,7 @@ class Batcher(Generic[Item, Result]):
         if len(self._waiting) >= self._queue_items_max:
             raise QueueFull
         result: Deferred[Result] = Deferred()
-        self._waiting.append((item, result))
+        self._waiting.append((item, result, deadline))
         self._run_soon()
         return result
 
@@ -108,30 +122,44 @@ class Batcher(Generic[Item, Result]):
             self._run_next()
 
     def _run_next(self) -> None:
-        run = self._free.popleft()
-        count = min(len(self._waiting), self._batch_items_max)
-        batch = [self._waiting.popleft() for _ in range(count)]
-        self._observe_batch(count)
-        run([item for item, _ in batch]).addBoth(self._finish, batch, run)
+        batch: list[_Waiting[Item, Result]] = []
+        late: list[Deferred[Result]] = []
+        now = self._now()
+        while self._waiting and len(batch) < self._batch_items_max:
+            waiting = self._waiting.popleft()
+            if now < waiting[2]:
+                batch.append(waiting)
+            else:
+                late.append(waiting[1])
+        if batch:
+            run = self._free.popleft()
+            self._observe_batch(len(batch))
+            run([item for item, _, _ in batch]).addBoth(self._finish, batch, run)
+        if late:
+            self._observe_late(len(late))
+            for result in late:
+                result.errback(TooLate())
+            self._tell_idle()
 
-    def _finish(
-        self, outcomes: Sequence[Outcome] | Failure, batch: list[tuple[Item, Deferred[Result]]], run: Run
-    ) -> None:
+    def _finish(self, outcomes: Sequence[Outcome] | Failure, batch: "list[_Waiting[Item, Result]]", run: Run) -> None:
         # The next batch starts first: its worker works while the results of this one are answered.
         self._free.append(run)
         self._run_soon()
         if not isinstance(outcomes, Failure) and len(outcomes) != len(batch):
             outcomes = Failure(StepFailed(f"{len(outcomes)} outcomes for {len(batch)} items"))
         if isinstance(outcomes, Failure):
-            for _, result in batch:
+            for _, result, _ in batch:
                 result.errback(outcomes)
         else:
-            for (_, result), (kind, value) in zip(batch, outcomes, strict=True):
+            for (_, result, _), (kind, value) in zip(batch, outcomes, strict=True):
                 if kind == DONE:
                     result.callback(value)
                 else:
                     result.errback(_failure(kind, value))
-        if self.is_idle:
+        self._tell_idle()
+
+    def _tell_idle(self) -> None:
+        if self._idle and self.is_idle:
             idle, self._idle = self._idle, []
             for done in idle:
                 done.callback(None)

@@ -99,6 +99,7 @@ class ConnectionLimits:
     keep_alive_interval_seconds: float
     idle_timeout_seconds: float
     close_timeout_seconds: float
+    send_timeout_seconds: float
 
 
 class Connection:
@@ -342,7 +343,7 @@ class Connection:
         if self._closing_at is not None:
             return self._closing_at + limits.close_timeout_seconds, CloseReason.CLOSE_TIMEOUT
         if self._send_paused_at is not None:
-            return self._send_paused_at + limits.idle_timeout_seconds, CloseReason.SEND_STALLED
+            return self._send_paused_at + limits.send_timeout_seconds, CloseReason.SEND_STALLED
         if self._state is not _State.OPEN or self._waiting or self.in_flight >= limits.in_flight_max:
             return None  # the answers in work have deadlines of their own
         if self._frame_begun_at is not None:

@@ -4,7 +4,7 @@ Everything a message can run into is turned into an answer here, and only here: 
 the answer that is not final, a fault of ours the same. Each request leaves one line in the log and one count in the metrics.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,14 +12,28 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from acquirers.calls import Call, InquiryCall, MoneyCall, NetworkCall, NetworkRequest, ReversalCall, SaleCall
+from acquirers.calls import (
+    AdviceCall,
+    Call,
+    CutOverCall,
+    InquiryCall,
+    LastAnswerCall,
+    MoneyCall,
+    NetworkCall,
+    NetworkRequest,
+    ReversalCall,
+    SaleCall,
+    TotalsCall,
+)
 from acquirers.dialect import Dialect, Unreadable
 from config.acquirer import AcquirerSection
 from messages.iso_message import IsoMessage
 from messages.tpdu import TpduError, turn_tpdu
+from switch.advice import Advice
 from switch.answered import Answered
 from switch.deadlines import Deadlines
 from switch.inquiry import inquire
+from switch.last_answer import LastAnswer
 from switch.listener import ConnectionContext
 from switch.log import Event, log, sale_completed
 from switch.metrics import AcquirerMetrics
@@ -28,6 +42,8 @@ from switch.reversal import Reversal
 from switch.seal import Seal
 from switch.stages import Stages
 from switch.steps import Books
+from switch.totals import Totals
+from vending.order import RequestKey
 from vending.response_code import Refusal, ResponseCode
 
 
@@ -49,6 +65,9 @@ class Exchange:
         books: Books,
         recharge: Recharge,
         reversal: Reversal,
+        advice: Advice,
+        last_answer: LastAnswer,
+        totals: Totals,
         metrics: AcquirerMetrics,
         reactor: IReactorTime,
         now: Callable[[], datetime],
@@ -61,6 +80,9 @@ class Exchange:
         self._seal = seal
         self._books = books
         self._reversal = reversal
+        self._advice = advice
+        self._last_answer = last_answer
+        self._totals = totals
         self._now = now
         self._monotonic = monotonic
         self._in_work = 0
@@ -68,7 +90,7 @@ class Exchange:
 
     async def serve(self, context: ConnectionContext, frame: bytes) -> bytes | None:
         """Answer one frame (without its length). None: nothing is sent; where the frame made no sense the link is closed."""
-        stages = Stages(self.metrics, self._monotonic)
+        stages = Stages(self.metrics, self._monotonic, answer_seconds=self._section.answer_deadline_seconds)
         prefix, body = b"", frame
         if self._section.has_tpdu:
             try:
@@ -116,16 +138,31 @@ class Exchange:
         return answered.body
 
     async def _work(self, call: MoneyCall, stages: Stages, proof: "_Proof") -> Answered:
-        await self._seal.verify(call.message, call.body, call.terminal_id)
+        await self._seal.verify(call.message, call.body, call.terminal_id, timeout_seconds=stages.left_seconds)
         proof.is_authentic = True
         stages.end("verify_mac")
         match call:
             case SaleCall():
                 return await self.recharge.sell(call, stages)
             case InquiryCall():
-                return await inquire(call, dialect=self.dialect, seal=self._seal, books=self._books)
+                return await inquire(
+                    call, dialect=self.dialect, seal=self._seal, books=self._books, deadline=stages.deadline
+                )
             case ReversalCall():
                 return await self._reversal.reverse(call)
+            case AdviceCall():
+                return await self._advice.confirm(call)
+            case LastAnswerCall():
+                return await self._last_answer.tell(call)
+            case TotalsCall():
+                return await self._totals.compare(call)
+            case CutOverCall():
+                return await self._totals.cut_over(call)
+
+    def answered_key(self, answer: bytes) -> RequestKey | None:
+        """Return which journaled request an answer that `serve` gave belongs to; None: none, or it is not signed."""
+        body = turn_tpdu(answer)[1] if self._section.has_tpdu else answer
+        return self.dialect.answered_key(body, acquirer_id=self._section.id, now=self._now())
 
     def _within_deadline(self, call: MoneyCall, stages: Stages, proof: "_Proof") -> Deferred[Answered]:
         """Work on *call* until this network's deadline. Past it the work goes on, and its answer is found by the repeat."""
@@ -222,9 +259,9 @@ class Exchange:
                     is_repeat=answered.is_repeat,
                     stage_microseconds=stages.microseconds,
                 )
-            case InquiryCall() | ReversalCall():
+            case InquiryCall() | ReversalCall() | AdviceCall() | LastAnswerCall() | TotalsCall() | CutOverCall():
                 log.info(
-                    Event.INQUIRY_ANSWERED if isinstance(call, InquiryCall) else Event.REVERSAL_ANSWERED,
+                    Event.INQUIRY_ANSWERED if isinstance(call, InquiryCall) else _ANSWERED[type(call)],
                     acquirer_id=self._section.id,
                     terminal_id=call.terminal_id,
                     stan=message.get(11),
@@ -246,6 +283,15 @@ class Exchange:
                 rrn=call.order.rrn,
                 code=answered.code,
             )
+
+
+_ANSWERED: Mapping[type[MoneyCall], Event] = {
+    ReversalCall: Event.REVERSAL_ANSWERED,
+    AdviceCall: Event.ADVICE_ANSWERED,
+    LastAnswerCall: Event.LAST_ANSWER_TOLD,
+    TotalsCall: Event.TOTALS_ANSWERED,
+    CutOverCall: Event.CUT_OVER_ANSWERED,
+}
 
 
 @dataclass(slots=True)

@@ -31,6 +31,13 @@ class InFlight:
     def __contains__(self, key: RequestKey) -> bool:
         return key in self._entries
 
+    def has_sale_of(self, acquirer_id: str, terminal_id: str) -> bool:
+        """Whether a sale of this terminal is being worked on; looks through the whole table."""
+        return any(
+            (key.acquirer_id, key.terminal_id, key.message_class) == (acquirer_id, terminal_id, "0200")
+            for key in self._entries
+        )
+
     def begin(self, key: RequestKey, digest: bytes) -> Awaitable[Answered] | None:
         """Begin a request (None), or, when the same is in flight, return what will be its answer.
 

@@ -1,5 +1,7 @@
 """The inquiry: who is behind a meter, what does he owe, what would a sum buy. It writes nothing."""
 
+from math import inf
+
 from acquirers.calls import InquiryCall
 from acquirers.dialect import Dialect
 from switch.answered import Answered
@@ -7,8 +9,8 @@ from switch.seal import Seal
 from switch.steps import Books
 
 
-async def inquire(call: InquiryCall, *, dialect: Dialect, seal: Seal, books: Books) -> Answered:
-    """Answer an 0100 whose MAC has been verified."""
-    found = await books.inquire(call.inquiry)
+async def inquire(call: InquiryCall, *, dialect: Dialect, seal: Seal, books: Books, deadline: float = inf) -> Answered:
+    """Answer an 0100 whose MAC has been verified; what no batch takes before *deadline* is not looked up."""
+    found = await books.inquire(call.inquiry, deadline=deadline)
     answer = dialect.answer_inquiry(call.message, found)
     return Answered(code=found.code, body=await seal.sign_if_possible(answer, call.terminal_id))

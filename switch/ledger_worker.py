@@ -19,17 +19,23 @@ from typing import Any
 
 from sqlalchemy import Engine
 
+from ledger.advice import confirm
 from ledger.database import open_engine
+from ledger.day_close import close_days, cut_over
 from ledger.errors import LedgerOutcomeUnknown, LedgerUnavailable
 from ledger.inquire import inquire
+from ledger.last_answer import find_last_answers
 from ledger.post import post
 from ledger.reserve import Reserver
-from ledger.resolve import unresolved
+from ledger.resolve import look
 from ledger.reversal import find_originals
 from ledger.tariffs import load_tariffs
+from ledger.totals import compare_totals
+from ledger.undelivered import write_undelivered
 from ledger.upgrade import require_schema
 from switch.worker_codec import DONE, FAULT, UNAVAILABLE, UNKNOWN, Outcome, dump, load
 from vending.policy import SalePolicy
+from vending.settlement import CloseDays, CutOverOrder
 from vending.tariff import TariffBook
 
 TARIFF_RELOAD_SECONDS = 30.0
@@ -87,17 +93,32 @@ def steps(settings: WorkerSettings, monotonic: Callable[[], float]) -> Mapping[s
     def inquire_all(inquiries: Sequence[Any]) -> Sequence[Any]:
         return inquire(engine, tariffs.book(), settings.policy, inquiries)
 
-    def find_unresolved(looks: Sequence[Any]) -> Sequence[Any]:
-        return [unresolved(engine, reserved_before=before, limit=limit) for before, limit in looks]
-
     by_name: dict[str, Run] = {
         "reserve": reserve,
         "post": partial(post, engine),
         "inquire": inquire_all,
         "find_original": partial(find_originals, engine),
-        "find_unresolved": find_unresolved,
+        "advise": partial(confirm, engine),
+        "last_answer": partial(find_last_answers, engine),
+        "find_unresolved": partial(look, engine),
+        "settle": partial(settle, engine),
+        "undelivered": partial(write_undelivered, engine),
     }
     return {name: with_known_schema(engine, run) for name, run in by_name.items()}
+
+
+def settle(engine: Engine, items: Sequence[Any]) -> Sequence[Any]:
+    """Do what belongs to settlement days, one item after the other: each may be asked for again without harm."""
+    results: list[Any] = []
+    for item in items:
+        match item:
+            case CutOverOrder():
+                results.append(cut_over(engine, item))
+            case CloseDays():
+                results.append(close_days(engine, item))
+            case _:
+                results += compare_totals(engine, [item])
+    return results
 
 
 def with_known_schema(engine: Engine, run: Run) -> Run:

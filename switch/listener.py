@@ -4,7 +4,7 @@ Answers of one turn of the reactor leave together without anything being done fo
 to it until the socket is next writable, and sends it with one system call.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Protocol, cast
@@ -32,6 +32,7 @@ from messages.framing import FrameStyle
 from switch.connection import CloseReason, Connection, ConnectionLimits, Farewell
 from switch.log import Event, bind, log
 from switch.metrics import AcquirerMetrics
+from switch.socket_buffers import bound_buffers, unsent_octets
 
 FRAME_STYLES: Final = {"binary2": FrameStyle.BINARY_2, "ascii4": FrameStyle.DIGITS_4}
 """The configuration's words for how a length is written."""
@@ -62,8 +63,14 @@ class ConnectionContext:
 Serve = Callable[[ConnectionContext, bytes], Awaitable[bytes | None]]
 """Takes one frame without its length (TPDU included) and gives the answer in the same form, or None for none."""
 
-Undeliverable = Callable[[ConnectionContext, bytes], None]
-"""Is told of an answer that was ready and did not leave: what `Serve` returned."""
+Undeliverable = Callable[[ConnectionContext, bytes, str], None]
+"""Is told of an answer that was ready and did not leave, what `Serve` returned, and why: the word of a `CloseReason` or `TOO_LONG`."""
+
+TOO_LONG: Final = "answer_too_long"
+"""Why an answer did not leave that no frame can hold."""
+
+PER_ADDRESS, PER_PORT, DRAINING = "per_address", "per_port", "draining"
+"""Why a connection was closed at once, as the metric says it."""
 
 
 def connection_limits(section: AcquirerSection) -> ConnectionLimits:
@@ -75,6 +82,7 @@ def connection_limits(section: AcquirerSection) -> ConnectionLimits:
         keep_alive_interval_seconds=section.keep_alive_interval_seconds,
         idle_timeout_seconds=section.idle_timeout_seconds,
         close_timeout_seconds=section.close_timeout_seconds,
+        send_timeout_seconds=section.send_timeout_seconds,
     )
 
 
@@ -91,21 +99,12 @@ class _Socket(Protocol):
     def abortConnection(self) -> None: ...
 
 
-def _unsent_octets(socket: _Socket) -> int:
-    """Return how many written octets the system has not taken yet.
-
-    Twisted has no public way to ask; these are the attributes in which its ``FileDescriptor`` keeps them. A transport without
-    them (TLS, memory) counts as having sent everything.
-    """
-    held = getattr(socket, "dataBuffer", b""), getattr(socket, "_tempDataBuffer", ())
-    return len(held[0]) - getattr(socket, "offset", 0) + sum(map(len, held[1]))
-
-
 @implementer(IHalfCloseableProtocol, IPushProducer)
 class AcquirerConnection(TwistedProtocol):
     """Moves octets between one socket and its `Connection`; also the producer that the socket's write buffer slows down."""
 
     def __init__(self, port: "AcquirerPort", connection_id: int) -> None:
+        self.address: str | None = None
         self._port = port
         self._id = connection_id
         self._context = ConnectionContext(acquirer_id=port.section.id, peer="", connection_id=connection_id)
@@ -121,6 +120,7 @@ class AcquirerConnection(TwistedProtocol):
         self._unsent: deque[tuple[int, bytes]] = deque()
         self._unwritten: list[bytes] = []
         self._keep_alives_seen = (0, 0)
+        self._lost_by: CloseReason | None = None
 
     # What Twisted calls.
 
@@ -132,6 +132,8 @@ class AcquirerConnection(TwistedProtocol):
         if ITCPTransport.providedBy(self.transport):
             self.transport.setTcpNoDelay(True)
             self.transport.setTcpKeepAlive(True)
+            bound_buffers(self.transport, self._port.section.send_buffer_octets_max)
+        self.address = getattr(self.transport.getPeer(), "host", None)
         self._socket.registerProducer(self, True)
         self._port.opened(self)
         log.debug(Event.CONNECTION_OPENED, **self._fields())
@@ -154,8 +156,12 @@ class AcquirerConnection(TwistedProtocol):
         """The socket is gone: what it still held is undeliverable."""
         socket, self._socket = self._socket, None
         assert socket is not None
+        lost_by = CloseReason.PEER_CLOSED if isinstance(reason.value, ConnectionDone) else CloseReason.PEER_LOST
+        if self._farewell is Farewell.CUT and self._core.reason is not None:
+            lost_by = self._core.reason
+        self._lost_by = lost_by
         self._report_unsent(socket)
-        self._core.lose(CloseReason.PEER_CLOSED if isinstance(reason.value, ConnectionDone) else CloseReason.PEER_LOST)
+        self._core.lose(lost_by)
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = None
@@ -234,12 +240,18 @@ class AcquirerConnection(TwistedProtocol):
             is_on_its_way = self._core.answer(answer, port.clock.seconds(), and_close=context.is_to_close)
         except ValueError as error:  # longer than a frame can be
             self._report_fault(error)
-            is_on_its_way = False
-        if answer is not None and is_on_its_way:
-            self._unwritten.append(answer)
-        elif answer is not None:
-            port.undeliverable(context, answer)
+            assert answer is not None
+            port.undeliverable(context, answer, TOO_LONG)
+        else:
+            if answer is not None and is_on_its_way:
+                self._unwritten.append(answer)
+            elif answer is not None:
+                port.undeliverable(context, answer, self._why_lost().value)
         self._pump()
+
+    def _why_lost(self) -> CloseReason:
+        """What ended the connection under an answer: ourselves, a peer that went, or a break; a FIN before a break does not count."""
+        return self._lost_by or self._core.reason or CloseReason.PEER_LOST
 
     def _report_fault(self, error: Exception) -> None:
         self._port.metrics.serve_failures.inc()
@@ -251,7 +263,7 @@ class AcquirerConnection(TwistedProtocol):
             return
         socket.write(output)
         self._written_octets += len(output)
-        taken = self._written_octets - _unsent_octets(socket)
+        taken = self._written_octets - unsent_octets(socket)
         unsent = self._unsent
         while unsent and unsent[0][0] <= taken:
             unsent.popleft()
@@ -260,12 +272,12 @@ class AcquirerConnection(TwistedProtocol):
         self._unwritten.clear()
 
     def _report_unsent(self, socket: _Socket) -> None:
-        taken = self._written_octets - _unsent_octets(socket)
+        taken = self._written_octets - unsent_octets(socket)
         lost = [answer for end, answer in self._unsent if end > taken] + self._unwritten
         self._unsent.clear()
         self._unwritten = []
         for answer in lost:
-            self._port.undeliverable(self._context, answer)
+            self._port.undeliverable(self._context, answer, self._why_lost().value)
 
     def _report_keep_alives(self) -> None:
         answered, ignored = self._core.keep_alives_answered, self._core.keep_alives_ignored
@@ -342,6 +354,7 @@ class AcquirerPort(ServerFactory):
         self.in_flight = 0
         self._undeliverable = undeliverable
         self._connections: set[AcquirerConnection] = set()
+        self._per_address: Counter[str] = Counter()
         self._connection_count = 0
         self._listening: IListeningPort | None = None
         self._is_draining = False
@@ -416,24 +429,41 @@ class AcquirerPort(ServerFactory):
 
     def buildProtocol(self, addr: IAddress | None) -> AcquirerConnection | None:
         """Accept, unless the limit is reached: then the new one is closed at once and the port stays open for the others."""
-        if self._is_draining or len(self._connections) >= self.section.connections_max:
-            self.metrics.connections_refused.inc()
-            log.debug(Event.CONNECTION_REFUSED, acquirer_id=self.section.id, peer=_spoken(addr))
+        reason = self._reason_to_refuse(addr)
+        if reason is not None:
+            self.metrics.refuse_connection(reason)
+            log.debug(Event.CONNECTION_REFUSED, acquirer_id=self.section.id, peer=_spoken(addr), reason=reason)
             return None
         self._connection_count += 1
         connection = AcquirerConnection(self, self._connection_count)
         connection.factory = self
         return connection
 
+    def _reason_to_refuse(self, addr: IAddress | None) -> str | None:
+        if self._is_draining:
+            return DRAINING
+        if len(self._connections) >= self.section.connections_max:
+            return PER_PORT
+        host = getattr(addr, "host", None)
+        if host is not None and self._per_address[host] >= self.section.connections_per_address_max:
+            return PER_ADDRESS
+        return None
+
     def opened(self, connection: AcquirerConnection) -> None:
         """A connection began."""
         self._connections.add(connection)
+        if connection.address is not None:
+            self._per_address[connection.address] += 1
         self.metrics.connections_opened.inc()
         self.metrics.connections.inc()
 
     def lost(self, connection: AcquirerConnection, reason: CloseReason, frames_dropped: int) -> None:
         """A connection is gone."""
         self._connections.discard(connection)
+        if connection.address is not None:
+            self._per_address[connection.address] -= 1
+            if not self._per_address[connection.address]:
+                del self._per_address[connection.address]
         self.metrics.connections.dec()
         self.metrics.closed(reason)
         self.metrics.frames_dropped.inc(frames_dropped)
@@ -451,17 +481,18 @@ class AcquirerPort(ServerFactory):
         if self._is_draining:
             self.settle()
 
-    def undeliverable(self, context: ConnectionContext, answer: bytes) -> None:
-        """An answer was ready and its connection gone."""
-        self.metrics.answers_undeliverable.inc()
+    def undeliverable(self, context: ConnectionContext, answer: bytes, reason: str) -> None:
+        """An answer was ready and did not leave."""
+        self.metrics.undeliverable(reason)
         log.warning(
             Event.ANSWER_UNDELIVERABLE,
             acquirer_id=context.acquirer_id,
             peer=context.peer,
             connection_id=context.connection_id,
+            reason=reason,
         )
         if self._undeliverable is not None:
-            self._undeliverable(context, answer)
+            self._undeliverable(context, answer, reason)
 
 
 def _spoken(address: IAddress | None) -> str:

@@ -4,7 +4,6 @@ Read it as a map. A frame goes listener -> exchange -> recharge -> (batcher -> l
 """
 
 import gc
-import os
 import random
 import sys
 import time
@@ -26,10 +25,13 @@ from config.state_files import write_run_file
 from hsm_client.limits import LinkLimits, PoolLimits
 from hsm_client.pool import SecurityModulePool
 from hsm_client.tls import client_tls, module_endpoint
-from switch.batching import Batcher
+from switch.advice import Advice
+from switch.batching import Batcher, Run
+from switch.day_closer import DayCloser
 from switch.exchange import Exchange
 from switch.http_port import monitoring_site
 from switch.in_flight import InFlight
+from switch.last_answer import LastAnswer
 from switch.ledger_worker import WorkerSettings
 from switch.listener import AcquirerPort
 from switch.log import Event, configure, lines_lost, log
@@ -38,12 +40,14 @@ from switch.metrics import Metrics
 from switch.observe_module import ModuleObserver
 from switch.recharge import Recharge
 from switch.resolver import Resolver
-from switch.reversal import Reversal
+from switch.reversal import Reversal, parking_limits
 from switch.seal import Seal
 from switch.steps import Books
+from switch.totals import Totals
+from switch.undelivered import UndeliveredAnswers
 from switch.worker_link import WorkerLink
 from vending.money import BasisPoints, Centavos
-from vending.order import ReservedSale
+from vending.order import ReservedSale, UnresolvedLook
 from vending.policy import SalePolicy
 
 
@@ -72,22 +76,37 @@ class Switch:
         self._is_draining = False
         self._batchers: list[Batcher[Any, Any]] = []
         self._pool = self._module_pool()
-        find_unresolved: Batcher[tuple[datetime, int], Sequence[ReservedSale]] = self._batcher("find_unresolved")
+        find_unresolved: Batcher[UnresolvedLook, Sequence[ReservedSale]] = self._batcher("find_unresolved")
+        rare = self._rare_batchers("advise", "last_answer", "undelivered")
         self._books = Books(
             reserve=self._batcher("reserve", workers=settings.database.writers),
             post=self._batcher("post", workers=settings.database.writers),
             inquire=self._batcher("inquire"),
             find_original=self._batcher("find_original"),
+            advise=rare["advise"],
+            last_answer=rare["last_answer"],
+            find_unresolved=find_unresolved,
+        )
+        self._settle = self._batcher("settle")
+        self._undelivered = UndeliveredAnswers(
+            write=rare["undelivered"], lost=self.metrics.undelivered_lost, now=utc_now
         )
         self._in_flight = InFlight()
         self._meters = MeterQueue()
         self._exchanges = {section.id: self._exchange(section) for section in settings.acquirers.values()}
         self._ports = [self._port(section) for section in settings.acquirers.values()]
         self._threads = ThreadPool(minthreads=1, maxthreads=2, name="background")
+        self._day_closer = DayCloser(
+            settle=self._settle,
+            interval_seconds=settings.switch.close_days_interval_seconds,
+            metrics=self.metrics,
+            reactor=reactor,
+            now=utc_now,
+        )
         self._resolver = Resolver(
             settings.switch,
             exchanges=self._exchanges,
-            find=lambda before, limit: find_unresolved.submit((before, limit)),
+            find=find_unresolved.submit,
             in_flight=self._in_flight,
             metrics=self.metrics,
             reactor=reactor,
@@ -102,6 +121,7 @@ class Switch:
             worker.start()
         self._pool.start()
         self._resolver.start()
+        self._day_closer.start()
         acquirers = {}
         for port in self._ports:
             host, number = port.listen(self._reactor)
@@ -125,9 +145,12 @@ class Switch:
         log.info(Event.SWITCH_DRAINING, in_flight=len(self._in_flight))
         self._is_draining = True
         self._resolver.stop()
+        self._day_closer.stop()
         await DeferredList([port.drain(self._settings.switch.drain_seconds) for port in self._ports])
         await DeferredList([batcher.when_idle() for batcher in self._batchers])
         await self._pool.stop()
+        # What the end of the links made undeliverable is the last that is written.
+        await self._undelivered.when_idle()
         for worker in self._workers:
             worker.stop()
         self._threads.stop()
@@ -140,17 +163,28 @@ class Switch:
 
     def _batcher(self, name: str, workers: int = 1) -> Batcher[Any, Any]:
         """One step with worker processes of its own, so that none waits behind another."""
-        section = self._settings.switch
         links = [WorkerLink(name, self._worker_settings, reactor=self._reactor) for _ in range(workers)]
+        self._workers += links
+        return self._batcher_on(name, [link.send for link in links])
+
+    def _rare_batchers(self, *names: str) -> dict[str, Batcher[Any, Any]]:
+        """Steps that come seldom, by name, on one worker process that they share."""
+        link = WorkerLink("rare", self._worker_settings, reactor=self._reactor)
+        self._workers.append(link)
+        return {name: self._batcher_on(name, [partial(link.send, step=name)]) for name in names}
+
+    def _batcher_on(self, name: str, workers: Sequence[Run]) -> Batcher[Any, Any]:
+        section = self._settings.switch
         batcher: Batcher[Any, Any] = Batcher(
-            [link.send for link in links],
+            workers,
             at_end_of_turn=partial(self._reactor.callLater, 0),
+            now=time.perf_counter,
             observe_batch=self.metrics.batch_sales.labels(name).observe,
+            observe_late=self.metrics.batch_late_items.labels(name).inc,
             batch_items_max=section.batch_sales_max,
             queue_items_max=section.queue_sales_max,
         )
         self.metrics.batch_queue.labels(name).set_function(lambda: batcher.waiting_items)
-        self._workers += links
         self._batchers.append(batcher)
         return batcher
 
@@ -201,7 +235,31 @@ class Switch:
                 reactor=self._reactor,
                 busy_seconds_max=section.answer_deadline_seconds / 2,
             ),
-            reversal=Reversal(dialect=dialect, seal=seal, books=self._books, in_flight=self._in_flight),
+            reversal=Reversal(
+                dialect=dialect,
+                seal=seal,
+                books=self._books,
+                in_flight=self._in_flight,
+                parking=parking_limits(section),
+                metrics=self.metrics.acquirer(section.id),
+            ),
+            advice=Advice(dialect=dialect, seal=seal, books=self._books, in_flight=self._in_flight),
+            last_answer=LastAnswer(
+                dialect=dialect,
+                seal=seal,
+                books=self._books,
+                in_flight=self._in_flight,
+                count_reprint=self.metrics.acquirer(section.id).reprints.inc,
+            ),
+            totals=Totals(
+                dialect=dialect,
+                seal=seal,
+                books=self._books,
+                settle=self._settle,
+                in_flight=self._in_flight,
+                network_terminals=section.network_terminals,
+                metrics=self.metrics.acquirer(section.id),
+            ),
             metrics=self.metrics.acquirer(section.id),
             reactor=self._reactor,
             now=utc_now,
@@ -214,6 +272,7 @@ class Switch:
             clock=self._reactor,
             serve=self._exchanges[section.id].serve,
             metrics=self.metrics.acquirer(section.id),
+            undeliverable=partial(self._undelivered.note, self._exchanges[section.id]),
         )
 
 
@@ -228,7 +287,7 @@ def run(settings: Settings, *, dsn: str, run_file: Path | None = None) -> None:
     from twisted.internet import reactor  # noqa: TID251 - importing it installs it, so only the process may
 
     assert IReactorCore.providedBy(reactor)
-    sys.setswitchinterval(float(os.environ.get("SWI", "0.005")))
+    keep_time_steady(reactor)
     stream = sys.stdout if settings.log.file is None else settings.log.file.open("a", encoding="utf-8")
     configure(stream, settings.log.level)
     switch = Switch(settings, dsn=dsn, reactor=reactor)
@@ -245,6 +304,14 @@ def run(settings: Settings, *, dsn: str, run_file: Path | None = None) -> None:
     reactor.callWhenRunning(begin)
     reactor.addSystemEventTrigger("before", "shutdown", switch.drain)
     reactor.run()
+
+
+def keep_time_steady(reactor: Any) -> None:
+    """Have the reactor's timers run by a clock that never steps.
+
+    Twisted takes the time of day. Set back by an hour, it would hold up every deadline, retry and look of the resolver for an hour.
+    """
+    reactor.seconds = time.monotonic
 
 
 def _policy(settings: Settings) -> SalePolicy:

@@ -18,7 +18,12 @@ STAGES: Final = ("decode", "verify_mac", "reserve", "mint", "sign", "post", "who
 
 _BATCH = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048)
 
-MTIS: Final = frozenset({"0100", "0200", "0201", "0220", "0221", "0400", "0401", "0420", "0421", "0800", "0801"})
+MTIS: Final = frozenset(
+    f"{kind}{origin}"
+    for kind in ("010", "020", "022", "040", "042", "050", "052", "080")
+    for origin in (0, 1)
+    if kind != "010" or not origin
+)
 """Message types that get a label of their own; the peer chooses the digits, and labels must not be his to invent."""
 
 MTI_OTHER: Final = "other"
@@ -33,20 +38,24 @@ class AcquirerMetrics:
         self._requests: dict[tuple[str, ResponseCode], Counter] = {}
         self._refusals: dict[str, Counter] = {}
         self._closed: dict[CloseReason, Counter] = {}
+        self._left_out: dict[str, Counter] = {}
+        self._connections_refused: dict[str, Counter] = {}
         self.stage_seconds: dict[str, StageHistogram] = {
             stage: parent.stage_seconds.labels(acquirer_id, stage) for stage in STAGES
         }
         self.connections = parent.connections.labels(acquirer_id)
         self.connections_opened = parent.connections_opened.labels(acquirer_id)
-        self.connections_refused = parent.connections_refused.labels(acquirer_id)
         self.in_flight = parent.in_flight.labels(acquirer_id)
         self.keep_alives_answered = parent.keep_alives.labels(acquirer_id, "answered")
         self.keep_alives_ignored = parent.keep_alives.labels(acquirer_id, "ignored")
         self.frames_dropped = parent.frames_dropped.labels(acquirer_id)
-        self.answers_undeliverable = parent.answers_undeliverable.labels(acquirer_id)
         self.serve_failures = parent.serve_failures.labels(acquirer_id)
         self.replays_answered = parent.replays_answered.labels(acquirer_id)
+        self.reprints = parent.reprints.labels(acquirer_id)
         self.unknown_outcomes = parent.unknown_outcomes.labels(acquirer_id)
+        self.parked_sales = parent.parked_sales.labels(acquirer_id)
+        self.parked_centavos = parent.parked_centavos.labels(acquirer_id)
+        self.parking_cap_refusals = parent.parking_cap_refusals.labels(acquirer_id)
         self.last_request = parent.last_request_timestamp.labels(acquirer_id)
         self.last_approval = parent.last_approval_timestamp.labels(acquirer_id)
 
@@ -73,6 +82,28 @@ class AcquirerMetrics:
         if child is None:
             child = self._closed[reason] = self._parent.connections_closed.labels(self._id, reason.value)
         child.inc()
+
+    def leave_out(self, stage: str) -> None:
+        """Count a stage that did not begin because its answer would have come too late."""
+        child = self._left_out.get(stage)
+        if child is None:
+            child = self._left_out[stage] = self._parent.stages_left_out.labels(self._id, stage)
+        child.inc()
+
+    def refuse_connection(self, reason: str) -> None:
+        """Count a connection that was closed at once: *reason* names the limit."""
+        child = self._connections_refused.get(reason)
+        if child is None:
+            child = self._connections_refused[reason] = self._parent.connections_refused.labels(self._id, reason)
+        child.inc()
+
+    def undeliverable(self, reason: str) -> None:
+        """Count an answer that was ready and did not leave; *reason* is one of ours."""
+        self._parent.answers_undeliverable.labels(self._id, reason).inc()
+
+    def reconciled(self, *, is_equal: bool) -> None:
+        """Count one comparison of totals."""
+        self._parent.reconciliations.labels(self._id, "equal" if is_equal else "differs").inc()
 
     def took(self, stage: str, seconds: float) -> None:
         """Record how long one of `STAGES` took."""
@@ -118,6 +149,9 @@ class Metrics:
         self.replays_answered = self._counter(
             "replays_answered", "Repeats answered with the stored first answer.", acquirer
         )
+        self.reprints = self._counter(
+            "reprints", "Tickets of sales handed out again on a last-answer inquiry.", acquirer
+        )
         self.serve_failures = self._counter(
             "serve_failures", "Requests that ended in a fault of ours, without an answer.", acquirer
         )
@@ -133,7 +167,9 @@ class Metrics:
         self.connections = self._gauge("connections", "Connections that are open.", acquirer)
         self.connections_opened = self._counter("connections_opened", "Connections that were accepted.", acquirer)
         self.connections_refused = self._counter(
-            "connections_refused", "Connections closed at once because the port's limit was reached.", acquirer
+            "connections_refused",
+            "Connections closed at once, by the limit that was reached.",
+            ("acquirer", "reason"),
         )
         self.connections_closed = self._counter(
             "connections_closed", "Connections that ended, by reason.", ("acquirer", "reason")
@@ -145,15 +181,41 @@ class Metrics:
             "frames_dropped", "Whole frames never served because their connection ended first.", acquirer
         )
         self.answers_undeliverable = self._counter(
-            "answers_undeliverable", "Answers ready for a connection that was gone.", acquirer
+            "answers_undeliverable",
+            "Answers ready that did not leave, by what became of their connection.",
+            ("acquirer", "reason"),
+        )
+        self.undelivered_lost = self._counter(
+            "undelivered_lost", "Undeliverable answers that could not be written down, by why.", ("reason",)
         )
 
     def _add_sales(self) -> None:
         self.unknown_outcomes = self._counter(
             "unknown_outcomes", "Sales whose outcome was not known at their deadline.", ("acquirer",)
         )
+        self.stages_left_out = self._counter(
+            "stages_left_out",
+            "Stages of a request that did not begin because its answer would have come too late.",
+            ("acquirer", "stage"),
+        )
+        self.parked_sales = self._counter(
+            "parked_sales", "Sales that a reversal parked: money back, token kept for the next recharge.", ("acquirer",)
+        )
+        self.parked_centavos = self._counter("parked_centavos", "Their money.", ("acquirer",))
+        self.parking_cap_refusals = self._counter(
+            "parking_cap_refusals", "Reversals that stand because a cap on parking was reached.", ("acquirer",)
+        )
         self.batch_sales = self._histogram("batch_sales", "Items done by one set-based step.", ("step",), _BATCH)
+        self.batch_late_items = self._counter(
+            "batch_late_items", "Items that no batch took before their deadline; nothing was written.", ("step",)
+        )
         self.batch_queue = self._gauge("batch_queue", "Items waiting for a step.", ("step",))
+        self.reconciliations = self._counter(
+            "reconciliations", "Totals that were compared with the books, by result.", ("acquirer", "result")
+        )
+        self.cut_over_lag_seconds = self._gauge(
+            "cut_over_lag_seconds", "How long ago the oldest settlement day ended whose totals are not written yet."
+        )
         self.resolved = self._counter("resolved", "Sales finished by the resolver, by outcome.", ("outcome",))
         self.unresolved = self._gauge("unresolved", "Sales without a known outcome at the resolver's last look.")
         self.unresolved_oldest_seconds = self._gauge(

@@ -6,7 +6,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from acquirers.calls import SaleCall
-from acquirers.dialect import Dialect
+from acquirers.dialect import Dialect, Unreadable
 from messages.iso_message import IsoMessage
 from switch.answered import Answered
 from switch.in_flight import InFlight
@@ -83,8 +83,37 @@ class Recharge:
         finally:
             self._in_flight.end(order.key, answered)
 
+    async def resolve(self, sale: ReservedSale, stages: Stages) -> Answered:
+        """Finish a sale that was reserved and left without an outcome; a repeat that comes meanwhile waits for it.
+
+        Raises:
+            Refusal: `IN_PROGRESS`; it stays reserved.
+        """
+        call = self._call_of(sale)
+        first = self._in_flight.begin(sale.key, call.order.digest)
+        if first is not None:
+            return await first
+        answered: Answered | None = None
+        try:
+            answered = await self.complete(call.message, sale, stages, may_be_minted=True)
+            return answered
+        finally:
+            self._in_flight.end(sale.key, answered)
+
+    def _call_of(self, sale: ReservedSale) -> SaleCall:
+        """Read the request of *sale* again, so that whoever finishes it makes the answer that it would have got at first."""
+        try:
+            call = self._dialect.read(sale.request, acquirer_id=sale.key.acquirer_id, now=sale.reserved_at)
+        except Unreadable as unreadable:
+            raise AssertionError("a request that was once served cannot be read any more") from unreadable
+        assert isinstance(call, SaleCall)
+        return call
+
     async def _sell_on_meter(self, call: SaleCall, stages: Stages) -> Answered:
         order = call.order
+        if call.message.is_repeat:
+            # Its first copy may be what holds the meter, and then those who queue for it wait for this one.
+            return await self._answer_for(call, await self._reserve(order, stages), stages)
         try:
             turn = self._meters.enter(order.meter_number)
         except MeterQueueFull:
@@ -92,6 +121,8 @@ class Recharge:
         if turn is not None:
             await turn
         try:
+            if turn is not None and stages.is_too_late("meter_queue"):
+                raise Refusal(ResponseCode.METER_BUSY, "waited for this meter past the deadline")
             return await self._answer_for(call, await self._reserve(order, stages), stages)
         finally:
             self._meters.leave(order.meter_number)
@@ -99,12 +130,12 @@ class Recharge:
     async def _reserve(self, order: SaleOrder, stages: Stages) -> ReserveResult:
         stages.start()
         give_up_at = self._reactor.seconds() + self._busy_seconds_max
-        result = await self._books.reserve(order)
+        result = await self._books.reserve(order, deadline=stages.deadline)
         while isinstance(result, Busy):
-            if self._reactor.seconds() >= give_up_at:
+            if self._reactor.seconds() >= give_up_at or stages.is_too_late("reserve"):
                 raise Refusal(ResponseCode.METER_BUSY, "held by another sale")
             await deferLater(self._reactor, BUSY_RETRY_SECONDS)
-            result = await self._books.reserve(order)
+            result = await self._books.reserve(order, deadline=stages.deadline)
         stages.end("reserve")
         return result
 
@@ -115,22 +146,40 @@ class Recharge:
             case Repeated(answer=answer, code=code):
                 return Answered(code=code, body=answer, is_repeat=True)
             case Declined(code=code):
-                return await self._decline(call, code)
+                return await self._decline(call, code, stages)
             case Unresolved(sale_id=sale_id):
-                raise Refusal(ResponseCode.IN_PROGRESS, f"sale {sale_id} has no known outcome yet")
+                return await self._take_up(call, sale_id, stages)
             case Conflict():
                 raise Refusal(ResponseCode.DUPLICATE_CONFLICT)
             case Busy():
                 raise AssertionError("handled before")
 
-    async def complete(self, message: IsoMessage, sale: ReservedSale, stages: Stages) -> Answered:
+    async def _take_up(self, call: SaleCall, sale_id: int, stages: Stages) -> Answered:
+        """Finish, for its repeat, a sale that nobody here is working on. Should another process do the same, the first post counts."""
+        if stages.is_too_late("take_up"):
+            raise Refusal(ResponseCode.IN_PROGRESS, f"sale {sale_id} has no known outcome yet")
+        sale = await self._books.unresolved(sale_id)
+        if sale is not None:
+            return await self.complete(self._call_of(sale).message, sale, stages, may_be_minted=True)
+        result = await self._books.reserve(call.order, deadline=stages.deadline)
+        if not isinstance(result, Repeated):
+            raise Refusal(ResponseCode.IN_PROGRESS, f"sale {sale_id} has just ended")
+        return Answered(code=result.code, body=result.answer, is_repeat=True)
+
+    async def complete(
+        self, message: IsoMessage, sale: ReservedSale, stages: Stages, *, may_be_minted: bool = False
+    ) -> Answered:
         """Take a reserved sale to its durable answer; the resolver does the same for a sale found after a crash.
+
+        Past its deadline no mint is begun: the sale stays reserved for its repeat or the resolver. What is minted is finished, because
+        that costs less than to leave it and mint again. With *may_be_minted* (somebody asked a module before) the refusal of one module
+        voids the sale only where there is no other.
 
         Raises:
             Refusal: `IN_PROGRESS`; the sale stays reserved and will be asked again by its id.
         """
         try:
-            tokens = await self._mint(sale, stages)
+            tokens = await self._mint(sale, stages, may_be_minted=may_be_minted)
             stages.start()
             answer = await self._seal.sign(self._dialect.approve_sale(message, sale, tokens), sale.key.terminal_id)
             stages.end("sign")
@@ -142,9 +191,11 @@ class Recharge:
         stages.end("post")
         return Answered(code=posted.code, body=posted.answer, sale=sale)
 
-    async def _mint(self, sale: ReservedSale, stages: Stages) -> Sequence[Secret[str]]:
+    async def _mint(self, sale: ReservedSale, stages: Stages, *, may_be_minted: bool) -> Sequence[Secret[str]]:
         if not sale.token_orders:
             return ()
+        if stages.is_too_late("mint"):
+            raise Refusal(ResponseCode.IN_PROGRESS, "reserved past its deadline, left for the repeat")
         stages.start()
         meter = sale.meter
         request = MintRequest(
@@ -155,9 +206,10 @@ class Recharge:
             encryption_algorithm=meter.encryption_algorithm,
             subclass=meter.service.value,
             tokens=tuple((order.tid, order.units_tenths) for order in sale.token_orders),
+            may_be_minted=may_be_minted,
         )
         try:
-            tokens = await self._module.mint(request)
+            tokens = await self._module.mint(request, timeout_seconds=stages.left_seconds)
         except ModuleRefused as refused:
             raise _Refused(refused) from refused
         stages.end("mint")
@@ -175,8 +227,10 @@ class Recharge:
         posted = await self._books.post(SaleVoid(sale=sale, code=ResponseCode.MODULE_REFUSED, answer=body))
         return Answered(code=posted.code, body=posted.answer, sale=sale)
 
-    async def _decline(self, call: SaleCall, code: ResponseCode) -> Answered:
+    async def _decline(self, call: SaleCall, code: ResponseCode, stages: Stages) -> Answered:
         """Store the refusal's answer, then let it leave: a repeat of a refused request is refused with the same octets."""
+        if stages.is_too_late("decline"):
+            raise Refusal(ResponseCode.IN_PROGRESS, f"decline {code.value}: past its deadline, left for the repeat")
         answer = self._dialect.decline(call.message, code)
         assert answer is not None
         try:

@@ -1,7 +1,8 @@
 """Finishes what was reserved and never ended: after a crash, a lost security module, a lost database.
 
 Every sale that is reserved and old enough is asked again by its id. Minting again gives the same digits, posting again is impossible,
-so it does not matter who does it first: this process, another one, or the request itself that was only slow.
+so it does not matter who does it first: this process, another one, or the request itself that was only slow. A terminal that repeats
+does not wait for this: its repeat takes the sale up by itself (`switch.recharge`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,8 +13,6 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
-from acquirers.calls import SaleCall
-from acquirers.dialect import Unreadable
 from config.switch import SwitchSection
 from ledger.errors import LedgerOutcomeUnknown, LedgerUnavailable
 from switch.exchange import Exchange
@@ -21,7 +20,7 @@ from switch.in_flight import InFlight
 from switch.log import Event, log
 from switch.metrics import Metrics
 from switch.stages import Stages
-from vending.order import ReservedSale
+from vending.order import ReservedSale, UnresolvedLook
 from vending.response_code import Refusal
 
 
@@ -30,7 +29,7 @@ class Resolver:
 
     Args:
         exchanges: by acquirer id; a sale is answered in the dialect of its network.
-        find: reads the sales reserved before a moment, up to a number; runs elsewhere and fires.
+        find: reads what is reserved and has no outcome; runs elsewhere and fires.
     """
 
     def __init__(
@@ -38,7 +37,7 @@ class Resolver:
         section: SwitchSection,
         *,
         exchanges: Mapping[str, Exchange],
-        find: Callable[[datetime, int], Deferred[Sequence[ReservedSale]]],
+        find: Callable[[UnresolvedLook], Deferred[Sequence[ReservedSale]]],
         in_flight: InFlight,
         metrics: Metrics,
         reactor: IReactorTime,
@@ -77,7 +76,8 @@ class Resolver:
         """Take up the oldest unresolved sales and finish those that can be finished now."""
         now = self._now()
         before = now - timedelta(seconds=self._section.resolver_age_seconds)
-        found = await self._find(before, self._section.resolver_sales_max)
+        most = self._section.resolver_sales_max
+        found = await self._find(UnresolvedLook(reserved_before=before, sales_max=most))
         self._metrics.unresolved.set(len(found))
         oldest = min((sale.reserved_at for sale in found), default=now)
         self._metrics.unresolved_oldest_seconds.set((now - oldest).total_seconds())
@@ -100,12 +100,7 @@ class Resolver:
         if exchange is None:
             log.error(Event.RESOLVER_FAILED, sale_id=sale.sale_id, failure=f"no exchange for {sale.key.acquirer_id}")
             return "no_exchange"
-        try:
-            call = exchange.dialect.read(sale.request, acquirer_id=sale.key.acquirer_id, now=sale.reserved_at)
-        except Unreadable as unreadable:
-            raise AssertionError("a request that was once served cannot be read any more") from unreadable
-        assert isinstance(call, SaleCall)
-        answered = await exchange.recharge.complete(call.message, sale, Stages(exchange.metrics, self._monotonic))
+        answered = await exchange.recharge.resolve(sale, Stages(exchange.metrics, self._monotonic))
         log.info(
             Event.SALE_RESOLVED,
             sale_id=sale.sale_id,

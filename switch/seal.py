@@ -36,15 +36,19 @@ class Seal:
         diversifier = terminal_id if self._is_diversified else ""
         return MacKey(register_id=self._register_id, scheme=self._scheme, diversifier=diversifier)
 
-    async def verify(self, message: IsoMessage, body: bytes, terminal_id: str) -> None:
-        """Return if the MAC is right.
+    async def verify(
+        self, message: IsoMessage, body: bytes, terminal_id: str, *, timeout_seconds: float | None = None
+    ) -> None:
+        """Return if the MAC is right. The module gets *timeout_seconds* at most, and never more than it is always given.
 
         Raises:
             Refusal: `MAC_MISMATCH`; `MODULE_UNAVAILABLE` when nobody can tell; `SYSTEM_ERROR` when the module refuses the key.
         """
         sealed = self._dialect.sealed(message, body)
         try:
-            await self._module.verify_mac(self._key(terminal_id), sealed.covered, sealed.mac)
+            await self._module.verify_mac(
+                self._key(terminal_id), sealed.covered, sealed.mac, timeout_seconds=timeout_seconds
+            )
         except MacMismatch:
             raise Refusal(ResponseCode.MAC_MISMATCH) from None
         except (ModuleUnavailable, ModuleOutcomeUnknown) as error:

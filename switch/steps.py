@@ -1,22 +1,33 @@
 """The steps of a request that touch the ledger, each gathered into batches, with the ledger's failures turned into refusals."""
 
+from collections.abc import Sequence
+from math import inf
 from typing import Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
 
 from ledger.errors import LedgerOutcomeUnknown, LedgerUnavailable
-from switch.batching import QueueFull
+from switch.batching import QueueFull, TooLate
 from vending.order import (
+    AdviceOrder,
+    AdviceResult,
     Inquiry,
     InquiryAnswer,
+    LastAnswerFound,
+    LastAnswerInquiry,
     Posted,
     Posting,
+    ReservedSale,
     ReserveResult,
     ReversalOrder,
     ReversalResult,
     SaleOrder,
+    UnresolvedLook,
 )
 from vending.response_code import Refusal, ResponseCode
+
+TOO_LATE = "waited for a batch past its deadline"
+"""The detail of a refusal whose answer nobody waits for any more."""
 
 Item = TypeVar("Item", contravariant=True)
 Result = TypeVar("Result")
@@ -25,8 +36,8 @@ Result = TypeVar("Result")
 class Step(Protocol[Item, Result]):
     """Something that takes one item now and answers later; `switch.batching.Batcher` is one."""
 
-    def submit(self, item: Item) -> Deferred[Result]:
-        """Put *item* in the next batch; raises `QueueFull`."""
+    def submit(self, item: Item, *, deadline: float = inf) -> Deferred[Result]:
+        """Put *item* in the next batch; raises `QueueFull`, and fails with `TooLate` if none begins before *deadline*."""
 
 
 class Books:
@@ -43,16 +54,24 @@ class Books:
         post: Step[Posting, Posted],
         inquire: Step[Inquiry, InquiryAnswer],
         find_original: Step[ReversalOrder, ReversalResult],
+        advise: Step[AdviceOrder, AdviceResult],
+        last_answer: Step[LastAnswerInquiry, LastAnswerFound],
+        find_unresolved: Step[UnresolvedLook, Sequence[ReservedSale]],
     ) -> None:
         self._reserve = reserve
         self._post = post
         self._inquire = inquire
         self._find_original = find_original
+        self._advise = advise
+        self._last_answer = last_answer
+        self._find_unresolved = find_unresolved
 
-    async def reserve(self, order: SaleOrder) -> ReserveResult:
-        """Commit 1."""
+    async def reserve(self, order: SaleOrder, *, deadline: float = inf) -> ReserveResult:
+        """Commit 1. An order that no batch takes before *deadline* costs nothing."""
         try:
-            return await self._reserve.submit(order)
+            return await self._reserve.submit(order, deadline=deadline)
+        except TooLate:
+            raise Refusal(ResponseCode.OVERLOADED, TOO_LATE) from None
         except QueueFull:
             raise Refusal(ResponseCode.OVERLOADED, "reserve queue") from None
         except LedgerUnavailable as error:
@@ -67,10 +86,20 @@ class Books:
         except (QueueFull, LedgerUnavailable, LedgerOutcomeUnknown) as error:
             raise Refusal(ResponseCode.IN_PROGRESS, f"post: {error!r}") from error
 
-    async def inquire(self, inquiry: Inquiry) -> InquiryAnswer:
+    async def unresolved(self, sale_id: int) -> ReservedSale | None:
+        """Read a sale as it was reserved; None: it has an outcome by now. Whatever fails here leaves it as it is."""
+        try:
+            (sale,) = await self._find_unresolved.submit(UnresolvedLook(sale_id=sale_id)) or (None,)
+        except (QueueFull, LedgerUnavailable, LedgerOutcomeUnknown) as error:
+            raise Refusal(ResponseCode.IN_PROGRESS, f"find unresolved: {error!r}") from error
+        return sale
+
+    async def inquire(self, inquiry: Inquiry, *, deadline: float = inf) -> InquiryAnswer:
         """Read an account."""
         try:
-            return await self._inquire.submit(inquiry)
+            return await self._inquire.submit(inquiry, deadline=deadline)
+        except TooLate:
+            raise Refusal(ResponseCode.OVERLOADED, TOO_LATE) from None
         except QueueFull:
             raise Refusal(ResponseCode.OVERLOADED, "inquiry queue") from None
         except (LedgerUnavailable, LedgerOutcomeUnknown) as error:
@@ -86,3 +115,23 @@ class Books:
             raise Refusal(ResponseCode.LEDGER_UNAVAILABLE, str(error)) from error
         except LedgerOutcomeUnknown as error:
             raise Refusal(ResponseCode.IN_PROGRESS, str(error)) from error
+
+    async def advise(self, order: AdviceOrder) -> AdviceResult:
+        """Write an advice in the journal and confirm the sale that it names."""
+        try:
+            return await self._advise.submit(order)
+        except QueueFull:
+            raise Refusal(ResponseCode.OVERLOADED, "advice queue") from None
+        except LedgerUnavailable as error:
+            raise Refusal(ResponseCode.LEDGER_UNAVAILABLE, str(error)) from error
+        except LedgerOutcomeUnknown as error:
+            raise Refusal(ResponseCode.IN_PROGRESS, str(error)) from error
+
+    async def last_answer(self, inquiry: LastAnswerInquiry) -> LastAnswerFound:
+        """Read what became of a sale, and count the ticket that is handed out again."""
+        try:
+            return await self._last_answer.submit(inquiry)
+        except QueueFull:
+            raise Refusal(ResponseCode.OVERLOADED, "last answer queue") from None
+        except (LedgerUnavailable, LedgerOutcomeUnknown) as error:
+            raise Refusal(ResponseCode.LEDGER_UNAVAILABLE, str(error)) from error

@@ -11,15 +11,20 @@ from typing import Any
 
 from vending import order, quote
 from vending.deductions import Taken
+from vending.parked import ParkedSale, ParkingLimits
 from vending.secret import Secret
 
 _TRAVELLING = (
+    order.Advised,
+    order.AdviceOrder,
     order.AnswerRecord,
     order.Busy,
     order.Conflict,
     order.Declined,
     order.Inquiry,
     order.InquiryAnswer,
+    order.LastAnswerFound,
+    order.LastAnswerInquiry,
     order.MeterAccount,
     order.OriginalFound,
     order.Posted,
@@ -32,9 +37,13 @@ _TRAVELLING = (
     order.SalePost,
     order.SaleVoid,
     order.TokenOrder,
+    order.UndeliveredAnswer,
     order.Unresolved,
+    order.UnresolvedLook,
     quote.Quote,
     quote.QuotedBlock,
+    ParkedSale,
+    ParkingLimits,
     Taken,
 )
 

@@ -56,10 +56,10 @@ class _WorkerProtocol(Int32StringReceiver):
 
 
 class WorkerLink:
-    """One worker process for one step.
+    """One worker process, for one step or for a few rare ones.
 
     Args:
-        name: of the step.
+        name: of the step, or of what those it serves have in common.
         settings: what the worker is told first.
     """
 
@@ -99,14 +99,17 @@ class WorkerLink:
         if self._protocol is not None and self._protocol.transport is not None:
             self._protocol.transport.loseConnection()
 
-    def send(self, items: Sequence[Any]) -> Deferred[Sequence[Outcome]]:
-        """Run a batch; an outcome for each item. Fails with `LedgerUnavailable` or `LedgerOutcomeUnknown` as a whole."""
+    def send(self, items: Sequence[Any], step: str | None = None) -> Deferred[Sequence[Outcome]]:
+        """Run a batch of the link's own step, or of *step*; an outcome for each item.
+
+        Fails with `LedgerUnavailable` or `LedgerOutcomeUnknown` as a whole.
+        """
         answer: Deferred[Sequence[Outcome]] = Deferred()
         if self._protocol is None:
             answer.errback(LedgerUnavailable(f"the {self._name} worker is being started"))
             return answer
         self._waiting.append(answer)
-        self._protocol.send(dump((self._name, list(items))))
+        self._protocol.send(dump((step or self._name, list(items))))
         return answer
 
     def answered(self, data: bytes) -> None:

@@ -22,6 +22,7 @@ PACKAGES = [
     "security_module",
     "pos",
     "town",
+    "torture",
     "cli",
     "portal",
     "mobile",

@@ -36,6 +36,15 @@ def month_start(day: date) -> date:
     return day.replace(day=1)
 
 
+def local_midnight(day: date) -> datetime:
+    """Return the moment, in UTC, at which the local *day* begins.
+
+    >>> local_midnight(date(2026, 8, 14)).isoformat()
+    '2026-08-14T05:00:00+00:00'
+    """
+    return datetime(day.year, day.month, day.day, tzinfo=BOGOTA).astimezone(UTC)
+
+
 def month_start_utc(day: date) -> datetime:
     """Return the moment, in UTC, at which the local month of *day* begins.
 

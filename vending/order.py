@@ -10,6 +10,7 @@ from datetime import date, datetime
 from enum import Enum
 
 from vending.money import Centavos, Tenths
+from vending.parked import ParkedSale, Parking, ParkingLimits
 from vending.quote import Quote
 from vending.response_code import ResponseCode
 from vending.secret import Secret
@@ -104,6 +105,7 @@ class ReservedSale:
 
     ``request`` and ``key`` come back so that a sale found after a crash can be answered as if it had just arrived.
     ``local_date`` decides month and tariff; ``settlement_date`` is the day on whose totals the sale stands, fixed here for ever.
+    ``claimed`` are the parked sales that it hands out first: their money is part of ``paid_centavos``, and the quote is of the rest.
     """
 
     sale_id: int
@@ -118,6 +120,12 @@ class ReservedSale:
     reserved_at: datetime
     local_date: date
     settlement_date: date
+    claimed: Sequence[ParkedSale] = ()
+
+    @property
+    def claimed_centavos(self) -> Centavos:
+        """What the parked sales cost that this one hands out."""
+        return Centavos(sum(sale.paid_centavos for sale in self.claimed))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,7 +239,10 @@ class InquiryAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReversalOrder:
-    """A 0400: undo the request whose key is ``original`` (data element 90, or the reversal's own fields)."""
+    """A 0400 or 0420: undo the request whose key is ``original`` (data element 90, or the reversal's own fields).
+
+    ``parking`` says how much may be parked; None: the network's policy is that a sale stands.
+    """
 
     key: RequestKey
     digest: bytes
@@ -240,6 +251,7 @@ class ReversalOrder:
     rrn: str
     request: bytes
     received_at: datetime
+    parking: ParkingLimits | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,7 +259,7 @@ class OriginalFound:
     """What the ledger knows of a reversal's original.
 
     ``sale`` is None when the original was declined or voided. ``is_posted`` tells a token that exists from one that may.
-    ``tokens`` are there only when posted.
+    ``tokens`` are there only when posted. ``parking`` says whether they are kept and the money is back.
     """
 
     code: ResponseCode | None
@@ -255,6 +267,82 @@ class OriginalFound:
     is_posted: bool
     tokens: Sequence[Secret[str]]
     original_request: bytes
+    parking: Parking = Parking.NOT_ASKED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UndeliveredAnswer:
+    """An answer that was ready for the request with this key and did not leave; ``reason`` is a word of the switch's."""
+
+    key: RequestKey
+    reason: str
+    noticed_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnresolvedLook:
+    """A look for sales that are reserved and have no outcome: one by its id, or the oldest ones.
+
+    Attributes:
+        sale_id: the one; None: all that were reserved before a moment.
+        reserved_before: the moment, aware.
+        sales_max: so many of them at most, the oldest first.
+    """
+
+    sale_id: int | None = None
+    reserved_before: datetime | None = None
+    sales_max: int = 1
 
 
 ReversalResult = OriginalFound | Declined | Repeated | Conflict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdviceOrder:
+    """A 0220: the customer has what the request whose key is ``original`` sold (data element 90, or the advice's own fields)."""
+
+    key: RequestKey
+    digest: bytes
+    original: RequestKey
+    rrn: str
+    request: bytes
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advised:
+    """The ledger's answer to an advice: journaled, and the sale confirmed if ``code`` approves; the stored answer is still to be made."""
+
+    code: ResponseCode
+    private_detail: str = ""
+
+
+AdviceResult = Advised | Repeated | Unresolved | Conflict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastAnswerInquiry:
+    """What became of this terminal's last sale, or of the request whose key is ``original``; it is always the terminal's own."""
+
+    acquirer_id: str
+    terminal_id: str
+    original: RequestKey | None
+    asked_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastAnswerFound:
+    """What the ledger tells of a terminal's sale.
+
+    ``code`` says whether it can tell: approved; `IN_PROGRESS` while the sale is open; `ORIGINAL_NOT_FOUND`; or why this terminal is
+    told nothing. The rest is there when it is approved: ``original_code`` is what the original was answered, and where it was sold
+    ``sale`` and ``tokens`` are handed out once more, for the ``reprint_count``-th time, which is durable.
+    """
+
+    code: ResponseCode
+    original: RequestKey | None = None
+    original_code: ResponseCode | None = None
+    rrn: str = ""
+    sale: ReservedSale | None = None
+    tokens: Sequence[Secret[str]] = ()
+    reprint_count: int = 0

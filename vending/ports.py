@@ -20,6 +20,8 @@ class MintRequest:
         encryption_algorithm: 7 or 11.
         subclass: STS credit sub-class 0 to 3.
         tokens: (TID, tenths of a unit) each, in order, 1 to 16 of them.
+        may_be_minted: whether some module may have been asked for this id before, by whomever; then only the refusal of a module
+            that stands alone proves that no token exists. For the client only, never sent.
     """
 
     request_id: int
@@ -29,6 +31,7 @@ class MintRequest:
     encryption_algorithm: int
     subclass: int
     tokens: Sequence[tuple[int, Tenths]]
+    may_be_minted: bool = False
 
 
 class MacScheme:
@@ -74,14 +77,17 @@ class MacMismatch(Exception):
 class SecurityModule(Protocol):
     """The networked security module, as the switch sees it.
 
-    Every method raises `ModuleUnavailable`, `ModuleOutcomeUnknown` or `ModuleRefused`.
+    Every method raises `ModuleUnavailable`, `ModuleOutcomeUnknown` or `ModuleRefused`. With ``timeout_seconds`` the caller says how long
+    he still has; it only ever shortens the client's own limit.
     """
 
-    def mint(self, request: MintRequest) -> Awaitable[Sequence[Secret[str]]]:
+    def mint(self, request: MintRequest, *, timeout_seconds: float | None = None) -> Awaitable[Sequence[Secret[str]]]:
         """Mint the tokens of one sale: 20 digits each, in the order asked for."""
 
     def generate_mac(self, key: MacKey, data: bytes) -> Awaitable[bytes]:
         """Return 8 octets of MAC over *data*."""
 
-    def verify_mac(self, key: MacKey, data: bytes, mac: bytes) -> Awaitable[None]:
+    def verify_mac(
+        self, key: MacKey, data: bytes, mac: bytes, *, timeout_seconds: float | None = None
+    ) -> Awaitable[None]:
         """Return if *mac* is right, else raise `MacMismatch`."""

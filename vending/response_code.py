@@ -59,6 +59,10 @@ class ResponseCode(Enum):
     SALE_STANDS = "sale_stands"
     """A reversal is declined: the token may be in the customer's hands; the answer carries it."""
 
+    # Settlement.
+    TOTALS_DIFFER = "totals_differ"
+    """The totals that were sent are not those of the books; the answer carries ours."""
+
     # Ours. A refusal because of us is never a verdict on the request.
     METER_BUSY = "meter_busy"
     """Another sale on this meter has not ended; nothing was taken, try again."""

@@ -14,6 +14,7 @@ from messages.subfields import DATA_ELEMENT_OCTETS_MAX, first_value, parse_sub_e
 from vending.deductions import Taken
 from vending.money import Centavos, RateE4, Tenths
 from vending.order import InquiryAnswer, MeterAccount, OrderKind, RequestKey, ReservedSale, TokenOrder
+from vending.parked import ParkedSale
 from vending.quote import Quote, QuotedBlock
 from vending.response_code import Refusal, ResponseCode
 from vending.secret import Secret
@@ -106,6 +107,7 @@ def test_an_approved_sale_says_everything() -> None:
     assert answer.mti == "0210"
     assert dict(answer.fields) == {
         **{number: value for number, value in RECHARGE.fields.items() if number not in (49, 64)},
+        15: "1123",
         37: "632716000005",
         38: "000122",
         39: "00",
@@ -115,6 +117,23 @@ def test_an_approved_sale_says_everything() -> None:
         "BK019230;3600000;9000000BK019108;9000000;9000000VO028obligation;o-1;50000;0;0;0;0"
         "TK032charge;aseo,2026;150000;1;2;3;-4",
     }
+
+
+def test_claimed_tokens_come_first_and_their_money_is_told_apart() -> None:
+    """The kept PINs stand before the new ones in every answer that has them; paid is what was handed over."""
+    kept = [
+        ParkedSale(sale_id=1, paid_centavos=Centavos(700), units_tenths=Tenths(5), tokens=[Secret("7" * 20)]),
+        ParkedSale(sale_id=2, paid_centavos=Centavos(11), units_tenths=Tenths(2), tokens=[Secret("8" * 20)] * 2),
+    ]
+    sale = replace(SALE, paid_centavos=Centavos(2_000_711), claimed=kept)
+    for answer in (DIALECT.approve_sale(RECHARGE, sale, TOKENS), DIALECT.decline_reversal(REVERSAL, sale, TOKENS)):
+        assert answer.text(62) == "7" * 20 + "8" * 40 + "1" * 20 + "2" * 20
+        elements = parse_sub_elements(answer.text(63))
+        assert first_value(elements, "PK") == "711;7;3"
+        assert (first_value(elements, "PD"), first_value(elements, "UN")) == ("2000711", "338")
+    alone = DIALECT.approve_sale(RECHARGE, replace(sale, token_orders=()), ())
+    assert alone.text(62) == "7" * 20 + "8" * 40
+    assert "PK" not in DIALECT.approve_sale(RECHARGE, SALE, TOKENS).text(63)
 
 
 def test_a_sale_without_tokens_has_no_element_62() -> None:

@@ -116,14 +116,14 @@ def test_an_inquiry_is_read_whole(amount: str | None, trial: int | None) -> None
     )
 
 
-@pytest.mark.parametrize("mti", ["0400", "0401"])
+@pytest.mark.parametrize("mti", ["0400", "0401", "0420", "0421"])
 @pytest.mark.parametrize("original_mti", ["0200", "0201"])
 def test_a_reversal_names_its_original_in_element_90(mti: str, original_mti: str) -> None:
     """The original's key is built from MTI, trace number and time, whichever of its copies is named."""
     call = read(mti, {**REVERSAL, 90: original_mti + REVERSAL[90][4:]})
     assert isinstance(call, ReversalCall)
     assert call.order.original == KEY
-    assert call.order.key.message_class == "0400"
+    assert call.order.key.message_class == mti[:3] + "0"
     assert (call.order.key.stan, call.order.key.transmitted_at) == ("000009", SENT_AT + timedelta(minutes=1))
     assert (call.order.paid_centavos, call.order.rrn) == (2_000_000, "632716000009")
 
@@ -135,6 +135,20 @@ def test_a_reversal_without_element_90_means_its_own_trace_number_and_time() -> 
     assert order.original == KEY
     assert order.key != KEY
     assert order.paid_centavos is None
+
+
+def test_only_the_key_in_element_90_counts() -> None:
+    """Institution codes behind it, and another meter or processing code beside it, mean the same original."""
+    order = read("0420", {**REVERSAL, 2: "37000000015", 3: "530000", 90: REVERSAL[90][:20] + "1" * 22}).order
+    assert order.original == KEY
+
+
+def test_a_reversal_and_its_advice_are_two_requests() -> None:
+    """With every element alike they have keys and digests of their own."""
+    asked, advised = read("0400", REVERSAL).order, read("0421", REVERSAL).order
+    assert asked.original == advised.original
+    assert asked.key != advised.key
+    assert asked.digest != advised.digest
 
 
 def test_the_years_of_a_reversal_are_found_one_by_one() -> None:
@@ -184,7 +198,7 @@ def test_what_must_be_there(mti: str, base: dict[int, str], needed: tuple[int, .
 @pytest.mark.parametrize(
     ("mti", "fields", "code"),
     [
-        ("0220", RECHARGE, ResponseCode.UNSUPPORTED_MESSAGE),
+        ("0320", RECHARGE, ResponseCode.UNSUPPORTED_MESSAGE),
         ("0101", INQUIRY, ResponseCode.UNSUPPORTED_MESSAGE),
         ("0210", RECHARGE, ResponseCode.UNSUPPORTED_MESSAGE),
         ("0620", WHO, ResponseCode.UNSUPPORTED_MESSAGE),
@@ -206,6 +220,12 @@ def test_what_must_be_there(mti: str, base: dict[int, str], needed: tuple[int, .
         ("0200", {**RECHARGE, 48: "VO003o-1VA001²"}, ResponseCode.FORMAT_ERROR),
         ("0200", {**RECHARGE, 48: "VO003o-1VA000"}, ResponseCode.FORMAT_ERROR),
         ("0400", {**REVERSAL, 90: "0100" + REVERSAL[90][4:]}, ResponseCode.FORMAT_ERROR),
+        ("0400", {**REVERSAL, 90: "0400" + REVERSAL[90][4:]}, ResponseCode.FORMAT_ERROR),
+        ("0420", {**REVERSAL, 90: "0205" + REVERSAL[90][4:]}, ResponseCode.FORMAT_ERROR),
+        ("0400", {**REVERSAL, 90: "0" * 42}, ResponseCode.FORMAT_ERROR),
+        ("0420", {**REVERSAL, 90: "0" * 42}, ResponseCode.FORMAT_ERROR),
+        ("0420", {**REVERSAL, 90: "0200" + "000005" + "0" * 32}, ResponseCode.FORMAT_ERROR),
+        ("0420", {**REVERSAL, 90: "0" * 4 + REVERSAL[90][4:]}, ResponseCode.FORMAT_ERROR),
         ("0400", {**REVERSAL, 90: "0200" + "000005" + "0230163030" + "0" * 22}, ResponseCode.FORMAT_ERROR),
     ],
 )

@@ -20,6 +20,8 @@ from vending.ports import MacScheme
 
 MAC_REGISTER = 10
 DEADLINE_SECONDS = 5
+SPEAKER = "T0000250"
+"""The terminal that may ask for the network's cut-over and totals."""
 
 
 @pytest.fixture(scope="session")
@@ -28,9 +30,12 @@ def system() -> Iterator[RunningSystem]:
     environment = {
         "EUDORA_ACQUIRERS__DATAFONOS__ANSWER_DEADLINE_SECONDS": str(DEADLINE_SECONDS),
         "EUDORA_ACQUIRERS__DATAFONOS__FRAME_TIMEOUT_SECONDS": "1",
+        "EUDORA_ACQUIRERS__DATAFONOS__SEND_TIMEOUT_SECONDS": "1",
         "EUDORA_SECURITY_MODULE__REQUEST_TIMEOUT_SECONDS": "1",
         "EUDORA_SWITCH__RESOLVER_INTERVAL_SECONDS": "0.3",
         "EUDORA_SWITCH__RESOLVER_AGE_SECONDS": "0.5",
+        "EUDORA_SWITCH__CLOSE_DAYS_INTERVAL_SECONDS": "0.5",
+        "EUDORA_ACQUIRERS__DATAFONOS__NETWORK_TERMINALS": json.dumps([SPEAKER]),
     }
     # Not below pytest's directories: it closes them to other accounts, and run as root PostgreSQL has an account of its own.
     with (

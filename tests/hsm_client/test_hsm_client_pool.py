@@ -1,6 +1,7 @@
 """The port over several links: which one is asked, and what lost, late and refused requests mean."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -412,6 +413,20 @@ def test_the_same_modules_refusal_settles_it() -> None:
     module.transport.end(ConnectionError())
     scene.clock.advance(1.0)
     assert isinstance(error_of(minted), ModuleRefused)
+    scene.stop()
+
+
+@pytest.mark.parametrize(("modules", "error"), [(1, ModuleRefused), (2, ModuleOutcomeUnknown)])
+def test_a_refusal_settles_an_id_that_was_asked_before_only_where_one_module_is(
+    modules: int, error: type[Exception]
+) -> None:
+    """An earlier call, of this process or another, may have had it minted by the module that is not asked now."""
+    scene = Scene(modules).start()
+    for module in scene.modules:
+        module.reply = refusing(Status.LIMIT_EXCEEDED)
+    minted = scene.pool.mint(replace(mint_request(4), may_be_minted=True))
+    scene.settle()
+    assert isinstance(error_of(minted), error)
     scene.stop()
 
 

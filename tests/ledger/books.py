@@ -17,7 +17,9 @@ from ledger.reserve import Reserver
 from ledger.tariffs import load_tariffs
 from vending.money import BasisPoints, Centavos
 from vending.order import (
+    AdviceOrder,
     AnswerRecord,
+    LastAnswerInquiry,
     OrderKind,
     Posted,
     RequestKey,
@@ -106,6 +108,29 @@ class Books:
             received_at=NOW,
         )
         return replace(order, **changes)
+
+    def advice(self, original: SaleOrder, **changes: Any) -> AdviceOrder:
+        """The word that the customer has what *original* sold, under a STAN of its own."""
+        key = replace(original.key, message_class="0220", stan=f"{next(self._stans) % 1_000_000:06}")
+        order = AdviceOrder(
+            key=key,
+            digest=b"advice of " + original.digest,
+            original=original.key,
+            rrn=original.rrn,
+            request=b"advice",
+            received_at=NOW,
+        )
+        return replace(order, **changes)
+
+    def last_answer(self, original: SaleOrder | None = None, **changes: Any) -> LastAnswerInquiry:
+        """The question for the last sale of the terminal that sells here, or for *original*."""
+        inquiry = LastAnswerInquiry(
+            acquirer_id="banco",
+            terminal_id="T0000001",
+            original=None if original is None else replace(original.key, **changes),
+            asked_at=NOW,
+        )
+        return replace(inquiry, **changes)
 
     def reserve(self, *orders: SaleOrder) -> list[ReserveResult]:
         """Reserve a batch."""

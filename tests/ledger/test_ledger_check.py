@@ -9,13 +9,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
+from ledger.advice import confirm
 from ledger.check import COUNTERS_CHECK
 from ledger.check_questions import QUESTIONS
 from ledger.database import open_engine
+from ledger.last_answer import find_last_answers
 from ledger.reversal import find_originals
 from tests.ledger.books import INDEBTED, PLAIN, Books, post_of, reserved_of, void_of
 from vending.money import Centavos
+from vending.parked import ParkingLimits
 
+_PARK = (
+    "INSERT INTO parked_token (sale_id, meter_id, acquirer_code, terminal_code, paid_centavos, parked_at, local_date, settlement_date)"
+    " SELECT id, meter_id, acquirer_code, terminal_code, paid_centavos, now(), local_date, settlement_date FROM sale"
+)
 PLANTED = {
     "entries-sum-to-zero": "UPDATE posting SET amount_centavos = amount_centavos + 1 WHERE line = 1 AND entry_id = :posted",
     "entries-have-postings": "DELETE FROM posting WHERE entry_id = :posted",
@@ -41,6 +48,47 @@ PLANTED = {
     "ended-sales-have-stored-answers": "UPDATE journal SET answer = NULL WHERE sale_id = :posted",
     "journal-names-existing-sales": "UPDATE journal SET sale_id = NULL WHERE sale_id = :posted",
     "posted-sales-are-in-the-outbox": "DELETE FROM outbox WHERE sale_id = :posted",
+    "confirmations-name-posted-sales": "INSERT INTO confirmation SELECT id, now() FROM sale WHERE state = 'void'",
+    "reprints-name-posted-sales-of-their-terminal": (
+        "INSERT INTO reprint (sale_id, acquirer_code, terminal_code, printed_at) VALUES (:posted, 'banco', 'T0000002', now())"
+    ),
+    "adjustments-are-signed-by-two": (
+        "ALTER TABLE adjustment DROP CONSTRAINT ck_adjustment_two_people; INSERT INTO adjustment (kind, state, meter_id, units_tenths,"
+        " evidence, proposed_by, proposed_at, decided_by, decided_at) VALUES ('free_token', 'rejected', 6, 1, 'x', 'a', now(), 'A', now())"
+    ),
+    "approved-adjustments-have-their-entries": (
+        "INSERT INTO adjustment (kind, state, meter_id, sale_id, amount_centavos, evidence, proposed_by, proposed_at, decided_by, entry_id)"
+        " VALUES ('refund', 'approved', 2, :posted, 1, 'x', 'a', now(), 'b', 999999)"
+    ),
+    "adjustment-entries-belong-to-one-approved-adjustment": "UPDATE entry SET kind = 'adjustment' WHERE id = :posted",
+    "adjustments-give-no-more-than-was-sold": (
+        "INSERT INTO adjustment (kind, state, meter_id, sale_id, units_tenths, evidence, proposed_by, proposed_at, decided_by)"
+        " VALUES ('replacement_token', 'approved', 2, :posted, 99999, 'x', 'a', now(), 'b')"
+    ),
+    "token-adjustments-have-their-tokens": (
+        "INSERT INTO adjustment (kind, state, meter_id, units_tenths, evidence, proposed_by, proposed_at, decided_by)"
+        " VALUES ('free_token', 'approved', 6, 10, 'x', 'a', now(), 'b')"
+    ),
+    "adjustment-tokens-are-no-sales-tokens": (
+        "ALTER TABLE adjustment_token DROP CONSTRAINT fk_adjustment_token_adjustment_id; INSERT INTO adjustment_token (adjustment_id,"
+        " mint_id, meter_id, register_id, tariff_index, encryption_algorithm, tid, units_tenths, reserved_at)"
+        " SELECT 1, 999999, meter_id, 1, 1, 7, tid, 10, now() FROM token WHERE sale_id = :posted"
+    ),
+    "meters-are-past-their-adjustment-tokens": (
+        "ALTER TABLE adjustment_token DROP CONSTRAINT fk_adjustment_token_adjustment_id; INSERT INTO adjustment_token (adjustment_id,"
+        " mint_id, meter_id, register_id, tariff_index, encryption_algorithm, tid, units_tenths, reserved_at)"
+        " VALUES (1, 999999, 6, 1, 1, 7, 16777215, 10, now())"
+    ),
+    "closed-days-hold-what-was-sold": (
+        "INSERT INTO closed_day SELECT settlement_date, acquirer_code, reserved_at FROM sale WHERE id = :posted"
+    ),
+    "sales-stand-on-a-day-that-can-close": "UPDATE sale SET settlement_date = local_date - 1 WHERE id = :posted",
+    "parked-tokens-equal-their-account": f"{_PARK} WHERE id = :posted",
+    "meters-know-their-parked-tokens": "UPDATE meter SET parked_tokens = 1 WHERE id = 6",
+    "parked-tokens-are-of-posted-sales": f"{_PARK} WHERE state = 'reserved'",
+    "parkings-gave-back-what-was-paid": f"{_PARK} WHERE id = :posted",
+    "claims-are-paid-for": "UPDATE sale SET claimed_centavos = 1 WHERE id = :posted",
+    "claims-post-what-was-claimed": "UPDATE sale SET claimed_centavos = 1 WHERE id = :posted",
 }
 """For each check one change that it must notice; others may notice it too."""
 
@@ -110,9 +158,10 @@ def test_a_register_that_only_one_side_knows_is_a_difference(busy_books: tuple[B
     assert {each["register_id"] for each in report.differences} == {1, 9}
 
 
+PARKING = ParkingLimits(sale_centavos_max=Centavos(5_000_000), terminal_day_centavos_max=Centavos(1_000_000_000_000))
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["reserve", "post", "void", "repeat", "reverse", "pay"]),
+        st.sampled_from(["reserve", "post", "void", "repeat", "reverse", "park", "pay", "advise", "last"]),
         st.integers(min_value=0, max_value=2**32 - 1),
     ),
     max_size=25,
@@ -155,6 +204,15 @@ def test_no_history_breaks_the_proof(long_lived: Books, steps: list[tuple[str, i
             books.reserve(chance.choice(orders))
         elif name == "reverse":
             find_originals(books.engine, [books.reversal(chance.choice(orders))])
+        elif name == "park":
+            order = chance.choice(orders)
+            again = replace(books.reversal(order), parking=PARKING, digest=b"%d" % seed)
+            key = replace(again.key, stan=f"{chance.randrange(1_000_000):06}", message_class="0420")
+            find_originals(books.engine, [replace(again, key=key)])
+        elif name == "advise":
+            confirm(books.engine, [books.advice(chance.choice(orders))])
+        elif name == "last":
+            find_last_answers(books.engine, [books.last_answer(), books.last_answer(chance.choice(orders))])
         elif open_sales:
             sale = open_sales.pop(chance.randrange(len(open_sales)))
             books.post(post_of(sale) if name == "post" else void_of(sale), post_of(sale))

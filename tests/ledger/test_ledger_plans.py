@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from sqlalchemy import event, text
 
+from ledger.advice import confirm
+from ledger.last_answer import find_last_answers
 from ledger.opening import analyze
 from tests.ledger.books import INDEBTED, Books, post_of, reserved_of, watch_statements
 
@@ -90,3 +92,40 @@ def test_the_proof_may_read_whole_tables(books: Books) -> None:
     books.check()
     event.remove(books.engine, "before_cursor_execute", listen)
     assert set(seen) == {"on"}
+
+
+@pytest.mark.parametrize("is_large", [False, True])
+@pytest.mark.parametrize("is_analyzed", [False, True])
+def test_advices_and_last_answers_read_no_whole_table(
+    books: Books, monkeypatch: pytest.MonkeyPatch, is_large: bool, is_analyzed: bool
+) -> None:
+    """The last sale of a terminal is the end of its part of an index, however many sales there are."""
+    if is_large:
+        _fill(books)
+    if is_analyzed:
+        analyze(books.engine)
+    order = books.order(INDEBTED)
+    books.sell(order)
+    books.sell(books.order())
+    statements: list[str] = []
+    watch_statements(monkeypatch, lambda _, statement: statements.append(statement))
+    confirm(books.engine, [books.advice(order)])
+    find_last_answers(books.engine, [books.last_answer(), books.last_answer(order)])
+    monkeypatch.undo()
+    with books.engine.connect() as connection:
+        raw = connection.connection.driver_connection
+        plans = [
+            _generic_plan(raw, statement, re.findall(r"%\((\w+)\)s", statement))
+            for statement in dict.fromkeys(statements)
+            if "unnest" in statement or "ANY" in statement
+        ]
+    assert len(plans) >= 7
+    for plan in plans:
+        assert "Seq Scan" not in plan, plan
+        assert "ix_sale_reserved" not in plan, plan
+        assert not _GROWING.search(plan), plan
+        # By its second column alone this index would be walked from end to end.
+        assert plan.count("ix_sale_terminal_code_id") == plan.count("Index Cond: (terminal_code = o.terminal_code)"), (
+            plan
+        )
+    assert sum("Scan Backward using ix_sale_terminal_code_id" in plan for plan in plans) == 1

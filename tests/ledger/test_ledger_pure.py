@@ -14,7 +14,7 @@ from ledger import arrays
 from ledger.chart import FIRST_ACQUIRER_ACCOUNT, Account, code_of, kind_of
 from ledger.embedded import EmbeddedPostgres
 from ledger.quote_lines import lines_as_json, quote_of
-from ledger.rules import commission_of, sale_lines
+from ledger.rules import commission_of, parking_lines, sale_lines
 from vending.deductions import Charge, Deduction, Emergency, Obligation
 from vending.money import BasisPoints, Centavos, RateE4, Tenths
 from vending.quote import Quote, QuoteInput, Voluntary, quote
@@ -92,14 +92,32 @@ def test_the_lines_of_every_sale_sum_to_zero(quote: Quote, service: Service, bas
     assert by_account.get(Account.CUSTOMER_REMAINDERS, 0) == quote.carried_in_centavos - quote.carried_out_centavos
 
 
-@given(quote=quotes())
-def test_a_quote_survives_its_row(quote: Quote) -> None:
-    """What is read back prints the same ticket."""
+@given(quote=quotes(), claimed=MONEY, basis_points=st.integers(0, 10_000))
+def test_a_claim_and_a_parking_balance(quote: Quote, claimed: int, basis_points: int) -> None:
+    """A claiming sale pays the parked account what the parking put there, and its network for everything; both sum to zero."""
+    paid = quote.paid_centavos + claimed
+    commission = commission_of(paid, basis_points)
+    accounts = {"float_account_id": 1000, "commission_account_id": 1001, "commission_centavos": commission}
+    sold = sale_lines(quote, Service.ENERGY, claimed_centavos=claimed, **accounts)
+    parked = parking_lines(paid_centavos=claimed, **accounts)
+    for lines in (sold, parked):
+        assert sum(line.amount_centavos for line in lines) == 0
+        assert all(line.amount_centavos for line in lines)
+    assert sum(line.amount_centavos for line in sold if line.account_id == 1000) == paid
+    assert sum(line.amount_centavos for line in [*sold, *parked] if line.account_id == Account.PARKED_TOKENS) == 0
+    assert sum(line.amount_centavos for line in parked if line.account_id == 1000) == -claimed
+
+
+@given(quote=quotes(), claimed=MONEY)
+def test_a_quote_survives_its_row(quote: Quote, claimed: int) -> None:
+    """What is read back prints the same ticket; the row's paid money has what was claimed in it."""
     row: Any = SimpleNamespace(
+        paid_centavos=quote.paid_centavos + claimed,
+        claimed_centavos=claimed,
         **{
             name: getattr(quote, name)
             for name in (
-                *("paid_centavos", "carried_in_centavos", "carried_out_centavos", "units_tenths", "charged_centavos"),
+                *("carried_in_centavos", "carried_out_centavos", "units_tenths", "charged_centavos"),
                 *("full_cost_centavos", "subsidy_centavos", "contribution_centavos", "month_to_date_tenths"),
             )
         },

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ledger.inquire import inquire
-from ledger.resolve import unresolved
+from ledger.resolve import look, unresolved
 from ledger.tariffs import load_tariffs
 from tests.ledger.books import (
     BLOCKED,
@@ -22,7 +22,7 @@ from tests.ledger.books import (
     void_of,
 )
 from vending.money import Centavos
-from vending.order import Inquiry
+from vending.order import Inquiry, UnresolvedLook
 from vending.response_code import ResponseCode
 from vending.service import Service
 
@@ -82,6 +82,13 @@ def test_an_open_sale_is_found_as_it_was_reserved(books: Books) -> None:
     assert unresolved(books.engine, reserved_before=NOW, limit=10) == []
 
 
+def test_a_sale_from_before_the_clock_was_set_back_is_unresolved(books: Books) -> None:
+    """It lies in the future of the clock; waiting for the clock to come there again would hold its meter for hours."""
+    sale = books.reserve_one(books.order())
+    assert unresolved(books.engine, reserved_before=NOW - timedelta(minutes=5), limit=10) == []
+    assert unresolved(books.engine, reserved_before=NOW - timedelta(hours=3), limit=10) == [sale]
+
+
 def test_the_oldest_open_sales_come_first_and_only_open_ones(books: Books) -> None:
     """A portion is bounded, and what is posted or void is not found."""
     sales = [
@@ -103,3 +110,18 @@ def test_a_payment_and_a_sale_with_a_voluntary_part_are_found_whole(books: Books
     sale = books.reserve_one(order)
     assert sale.quote.voluntary is not None
     assert unresolved(books.engine, reserved_before=NOW + timedelta(seconds=1), limit=1) == [sale]
+
+
+def test_looks_for_one_sale_and_for_all_are_answered_together(books: Books) -> None:
+    """By its id a sale is found as it was reserved, whatever its age; one with an outcome or without a row is not."""
+    young, sold = books.reserve_one(books.order(6)), books.sell(books.order(7))
+    looks = [
+        UnresolvedLook(sale_id=young.sale_id),
+        UnresolvedLook(sale_id=sold.sale_id),
+        UnresolvedLook(sale_id=999_999_999),
+        UnresolvedLook(reserved_before=NOW, sales_max=10),
+        UnresolvedLook(reserved_before=NOW + timedelta(seconds=1), sales_max=10),
+    ]
+    assert look(books.engine, looks) == [[young], [], [], [], [young]]
+    assert look(books.engine, looks[:1]) == [[young]]
+    assert look(books.engine, []) == []

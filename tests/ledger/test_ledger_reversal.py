@@ -93,3 +93,59 @@ def test_twins_within_a_batch(books: Books) -> None:
     assert results[0] == results[1]
     assert results[2] == Conflict()
     assert books.value("SELECT count(*) FROM journal") == 2
+
+
+def test_an_advice_is_journaled_beside_a_reversal(books: Books) -> None:
+    """With the same STAN and time as sale and reversal it still has a key of its own, and finds what is true then."""
+    order = books.order()
+    sale = books.reserve_one(order)
+    asked = books.reversal(order)
+    advised = replace(asked, key=replace(asked.key, message_class="0420"), digest=b"advice")
+    (before,) = find_originals(books.engine, [asked])
+    assert isinstance(before, OriginalFound)
+    assert not before.is_posted
+    books.post(post_of(sale))
+    (after,) = find_originals(books.engine, [advised])
+    assert isinstance(after, OriginalFound)
+    assert (after.is_posted, after.sale) == (True, sale)
+    assert books.value("SELECT count(*) FROM journal") == 3
+    assert books.check().agree
+
+
+def test_an_advice_for_what_was_declined_is_approved_and_agrees(books: Books) -> None:
+    """Approved without a sale: the proof knows that an advice may be."""
+    order = books.order(BLOCKED)
+    books.reserve(order)
+    advised = books.reversal(order, key=replace(order.key, message_class="0420"))
+    (found,) = find_originals(books.engine, [advised])
+    assert isinstance(found, OriginalFound)
+    assert found.sale is None
+    books.post(AnswerRecord(key=advised.key, code=ResponseCode.APPROVED, answer=b"nothing to undo"))
+    assert books.check().differences == ()
+
+
+def test_an_advice_that_comes_first_bars_the_original(books: Books) -> None:
+    """Whichever of the two forms overtook the sale; and the other form then finds it barred, not unknown."""
+    order = books.order()
+    advised = books.reversal(order, key=replace(order.key, message_class="0420"))
+    (result,) = find_originals(books.engine, [advised])
+    assert isinstance(result, Declined)
+    assert books.reserve(order) == [Conflict()]
+    (result,) = find_originals(books.engine, [books.reversal(order)])
+    assert isinstance(result, Declined)
+    assert result.code is ResponseCode.ORIGINAL_NOT_FOUND
+    assert books.value("SELECT count(*) FROM sale") == 0
+    assert books.check().agree
+
+
+def test_the_stan_of_another_terminal_bars_only_ones_own(books: Books) -> None:
+    """Data element 90 has no room for a terminal: the original is looked for among one's own, and the other's sale goes on."""
+    order = books.order()
+    mine = replace(order.key, terminal_id="T0000002")
+    advised = replace(books.reversal(order), key=replace(mine, message_class="0420", stan="777777"), original=mine)
+    (result,) = find_originals(books.engine, [advised])
+    assert isinstance(result, Declined)
+    assert result.code is ResponseCode.ORIGINAL_NOT_FOUND
+    assert books.sell(order).paid_centavos == order.paid_centavos
+    assert books.reserve(replace(order, key=mine)) == [Conflict()]
+    assert books.check().agree

@@ -90,6 +90,15 @@ def test_secrets_are_masked_and_nothing_unmasks_them() -> None:
     assert run("--unmask", octets.hex()).exit_code == 2
 
 
+@pytest.mark.parametrize("fields", [{61: PIN}, {60: PIN + "x"}, {48: "HN020" + PIN}, {63: "RC040" + PIN + PIN}])
+def test_a_pin_that_slid_into_another_element_is_masked(fields: dict[int, str]) -> None:
+    """One wrong bit in a bitmap puts the PINs into an element that is otherwise shown; twenty digits of text never are."""
+    octets = DATAFONO.encode(IsoMessage(mti="0210", fields=fields))
+    for shown in (run(octets.hex()), run((octets + b"\0").hex())):
+        assert PIN not in shown.output
+        assert "digits, masked)" in shown.output
+
+
 def test_a_broken_message_shows_what_was_read_and_fails() -> None:
     """What stands before the fault is shown, then the fault with its place, and the exit code is 1."""
     result = run(FRAME[2:60].hex())

@@ -15,6 +15,7 @@ from psec.mac import generate_retail_mac
 
 from acquirers.datafono_answers import ECHOED_FIELDS
 from acquirers.datafono_requests import DIGEST_FIELDS
+from acquirers.datafono_totals import TOTALS_DIGEST_FIELDS
 from acquirers.response_codes import ISO_1987
 from config.acquirer import AcquirerSection
 from messages.codec import DATAFONO
@@ -127,9 +128,35 @@ REVERSAL = IsoMessage(
     | {3: "500000", 4: "000002000000", 49: "170", 90: "0200" + "000005" + "1123163030" + "0" * 22}
     | identity("000009", "163130"),
 )
-SOLD = {37: "632716000005", 38: "000122", 48: sub_elements(*ACCOUNT), 62: "12345678901234567890"}
+REVERSAL_ADVICE = IsoMessage(mti="0420", fields={**REVERSAL.fields, **identity("000010", "163135")})
+ADVICE = IsoMessage(mti="0220", fields=identity("000020", "163040") | {90: "0200" + "000005" + "1123163030" + "0" * 22})
+LAST_ANSWER = IsoMessage(mti="0100", fields={3: "380000"} | identity("000021", "163200"))
+LAST_ANSWER_NAMED = IsoMessage(
+    mti="0100",
+    fields={3: "380000"} | identity("000022", "163700") | {90: "0200" + "000007" + "1123163600" + "0" * 22},
+)
+TOLD = (("OS", "000005"), ("OT", "1123163030"), ("OR", "632716000005"), ("OC", "00"), ("RP", "1"))
+TOLD_DECLINED = (("OS", "000007"), ("OT", "1123163600"), ("OR", "632716000007"), ("OC", "70"))
+SOLD = {15: "1123", 37: "632716000005", 38: "000122", 48: sub_elements(*ACCOUNT), 62: "12345678901234567890"}
 SOLD[63] = sub_elements(("RC", "1000122"), *LINES)
-PAID = {37: "632716000008", 38: "000123", 48: sub_elements(*ACCOUNT), 63: sub_elements(*PAID_LINES)}
+PAID = {15: "1123", 37: "632716000008", 38: "000123", 48: sub_elements(*ACCOUNT), 63: sub_elements(*PAID_LINES)}
+CUT_OVER = network("000011", "201").with_fields({15: "1123"})
+DAY = {
+    15: "1123",
+    76: "0000000003",
+    77: "0000000000",
+    88: "0000000004500000",
+    89: "0000000000000000",
+    97: "D0000000004500000",
+}
+TERMINAL_TOTALS = IsoMessage(
+    mti="0500",
+    fields=identity("000012", "225900") | DAY | {48: sub_elements(("RE", "2;4000000"), ("PA", "1;500000"))},
+)
+NETWORK_TOTALS = IsoMessage(mti="0520", fields=identity("000013", "225930") | DAY)
+OURS = (("RE", "2;4000000"), ("PA", "1;500000"), ("OP", "0;0"))
+MORE = {76: "0000000004", 88: "0000000006500000", 97: "D0000000006500000"}
+MORE[48] = sub_elements(("RE", "3;6000000"), ("PA", "1;500000"), ("OP", "0;0"), ("DF", "1;2000000"), ("DR", "0;0"))
 EXAMPLES = {
     "sign-on": SIGN_ON,
     "sign-on-answer": answer(SIGN_ON, "00"),
@@ -154,13 +181,28 @@ EXAMPLES = {
     "reversal-repeated": IsoMessage(mti="0401", fields=REVERSAL.fields),
     "reversal-stands": answer(REVERSAL, "21", SOLD),
     "reversal-nothing-done": answer(REVERSAL, "00"),
+    "reversal-advice": REVERSAL_ADVICE,
+    "reversal-advice-answer": answer(REVERSAL_ADVICE, "25"),
+    "cut-over": CUT_OVER,
+    "cut-over-answer": answer(CUT_OVER, "00", {15: "1123"}),
+    "terminal-totals": TERMINAL_TOTALS,
+    "terminal-totals-agree": answer(TERMINAL_TOTALS, "00", DAY | {48: sub_elements(*OURS)}),
+    "network-totals": NETWORK_TOTALS,
+    "network-totals-differ": answer(NETWORK_TOTALS, "97", DAY | MORE),
+    "advice": ADVICE,
+    "advice-answer": answer(ADVICE, "00"),
+    "advice-repeated": IsoMessage(mti="0221", fields=ADVICE.fields),
+    "last-answer": LAST_ANSWER,
+    "last-answer-told": answer(LAST_ANSWER, "00", SOLD | {48: sub_elements(*ACCOUNT, *TOLD)}),
+    "last-answer-named": LAST_ANSWER_NAMED,
+    "last-answer-declined": answer(LAST_ANSWER_NAMED, "00", {48: sub_elements(*TOLD_DECLINED)}),
     "rejection": IsoMessage(mti="0620", fields={39: "30"}),
 }
 
 
 def has_mac(message: IsoMessage) -> bool:
-    """Network management and rejections have none."""
-    return message.mti[1] not in "68"
+    """Network management but for the cut-over, and rejections, have none."""
+    return message.mti[1] not in "68" or message.get(70) == "201"
 
 
 def retail_mac(octets: bytes) -> bytes:
@@ -311,6 +353,7 @@ def test_the_numbers_in_the_text_are_those_of_the_code() -> None:
         assert words.format(int(defaults[name])) in text, name
     assert f"elements {', '.join(map(str, ECHOED_FIELDS))}" in text
     assert f"elements {', '.join(map(str, DIGEST_FIELDS))}" in text
+    assert f"elements {', '.join(map(str, TOTALS_DIGEST_FIELDS))}" in text
     assert write_keep_alive(FrameStyle.BINARY_2).hex(" ") in text
 
 

@@ -29,7 +29,14 @@ from security_module.layout import Layout
 from security_module.main import assemble
 from security_module.mint_log import Decision, MintLog
 from security_module.registers import ModuleKeys
-from security_module.server import CLOSE_SECONDS_MAX, HANDSHAKE_SECONDS_MAX, Links, ModuleFactory, ModuleLink
+from security_module.server import (
+    CLOSE_SECONDS_MAX,
+    HANDSHAKE_SECONDS_MAX,
+    IDLE_SECONDS_MAX,
+    Links,
+    ModuleFactory,
+    ModuleLink,
+)
 from tests.security_module.conftest import NOW
 
 
@@ -123,6 +130,22 @@ def test_a_slow_handshake_is_cut_off(listener: Listener) -> None:
     assert not quick_transport.is_cut
     for link in (slow, quick):
         lose(link)
+
+
+def test_a_silent_client_does_not_hold_its_place_for_ever(listener: Listener) -> None:
+    """A machine that lost its power never says so, and half a frame may be its last word; one that pings stays."""
+    dead, dead_transport = listener.accept("switch")
+    dead.dataReceived(encode_request(1, Identify())[:9])
+    alive, alive_transport = listener.accept("switch")
+    for number in range(4):
+        listener.clock.advance(IDLE_SECONDS_MAX / 3)
+        alive.dataReceived(encode_request(number, Identify()))
+    assert dead_transport.is_cut
+    assert not alive_transport.is_cut
+    for link in (dead, alive):
+        lose(link)
+    assert not listener.links.open
+    assert not listener.clock.getDelayedCalls()
 
 
 def test_links_are_counted(listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:

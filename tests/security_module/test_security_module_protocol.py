@@ -168,6 +168,18 @@ def test_a_length_that_cannot_be_is_refused_at_once(length: int) -> None:
         next(read)
 
 
+def test_after_a_broken_length_nothing_is_read_or_kept() -> None:
+    """A stream that goes on behind a broken length fills no memory, and a good frame in it is not believed."""
+    reader = FrameReader()
+    good = encode_request(1, Identify())
+    with pytest.raises(LinkError):
+        list(reader.receive(good + b"\xff" * 4))
+    for _ in range(3):
+        with pytest.raises(LinkError):
+            list(reader.receive(good * 1000))
+        assert reader.held_octets == 0
+
+
 def test_the_documented_frame() -> None:
     """The mint request of the wire document is what the encoder writes: it cannot change by accident."""
     assert encode_request(0x2A, MINT).hex() == (

@@ -1,11 +1,10 @@
 """One network's exchange in memory: real dialect and codec, a clock of the test's, and a ledger and a module that answer as planned."""
 
 import hashlib
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
 from twisted.internet.defer import Deferred, ensureDeferred
@@ -18,24 +17,34 @@ from messages.codec import DATAFONO
 from messages.iso_message import IsoMessage
 from messages.mac import splice_mac, split_mac, with_placeholder
 from messages.tpdu import Tpdu, split_tpdu
-from switch.batching import QueueFull
+from switch.advice import Advice
 from switch.exchange import Exchange
 from switch.in_flight import InFlight
+from switch.last_answer import LastAnswer
 from switch.listener import ConnectionContext
 from switch.meter_queue import MeterQueue
 from switch.metrics import Metrics
 from switch.recharge import Recharge
-from switch.reversal import Reversal
+from switch.reversal import Reversal, parking_limits
 from switch.seal import Seal
 from switch.steps import Books
+from switch.totals import Totals
+from tests.switch.fakes import HANG as HANG
+from tests.switch.fakes import Fake as Fake
+from tests.switch.fakes import Hang as Hang
 from vending.deductions import Taken
 from vending.money import Centavos, RateE4, Tenths
 from vending.order import (
+    AdviceOrder,
+    AdviceResult,
+    Advised,
     AnswerRecord,
     Conflict,
     Declined,
     Inquiry,
     InquiryAnswer,
+    LastAnswerFound,
+    LastAnswerInquiry,
     MeterAccount,
     OrderKind,
     Posted,
@@ -50,15 +59,14 @@ from vending.order import (
     SaleOrder,
     TokenOrder,
     Unresolved,
+    UnresolvedLook,
 )
 from vending.ports import MacKey, MacMismatch, MintRequest
 from vending.quote import Quote, QuotedBlock
 from vending.response_code import ResponseCode
 from vending.secret import Secret
 from vending.service import AltitudeBand, Service, UserClass
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+from vending.settlement import Compared, CutOver, CutOverOrder, DayTotals, OurTotals, agrees
 
 NOW: Final = datetime(2026, 11, 23, 16, 30, 35, tzinfo=UTC)
 PIN: Final = "12345678901234567890"
@@ -142,6 +150,17 @@ def reversal(mti: str = "0400", *, stan: str = "000009") -> IsoMessage:
     return request(mti, {2: METER_NUMBER, 3: "500000", 4: "000002000000", 90: original}, stan=stan, time="163130")
 
 
+def advice(mti: str = "0220", *, stan: str = "000020", **more: str) -> IsoMessage:
+    """Return the word that the customer has what the recharge with STAN 000005 sold."""
+    return request(mti, {90: "0200" + "000005" + "1123163030" + "0" * 22}, stan=stan, time="163040", **more)
+
+
+def last_answer(*, original: str | None = None) -> IsoMessage:
+    """Return the question for the terminal's last sale, or for the one that *original* (STAN and time) names."""
+    named = {} if original is None else {90: "0200" + original + "0" * 22}
+    return request("0100", {3: "380000", **named}, stan="000021", time="163200")
+
+
 def network(code: str) -> IsoMessage:
     """Return a sign-on (001), sign-off (002) or echo (301)."""
     return request("0800", {70: code})
@@ -166,65 +185,6 @@ def reserved_sale(order: SaleOrder, sale_id: int = 1_000_122) -> ReservedSale:
     )
 
 
-class Hang:
-    """Planned: no answer until the test gives one."""
-
-
-HANG: Final = Hang()
-
-
-class Fake(Generic[Item, Result]):
-    """Something outside that takes one item and answers later: at once by default, or as planned, or when it is released.
-
-    Attributes:
-        asked: every item that came, in order.
-        held: what hangs, in order.
-    """
-
-    def __init__(self, name: str, events: list[str], default: Callable[[Item], Result]) -> None:
-        self.asked: list[Item] = []
-        self.held: deque[tuple[Item, Deferred[Result]]] = deque()
-        self._name = name
-        self._events = events
-        self._default = default
-        self._plan: deque[Result | Exception | Hang] = deque()
-
-    def plan(self, *outcomes: Result | Exception | Hang) -> None:
-        """Say what the next items get; an exception is raised, and what comes after the plan gets the default."""
-        self._plan.extend(outcomes)
-
-    def submit(self, item: Item) -> Deferred[Result]:
-        """Take *item*."""
-        self._events.append(f"{self._name} asked")
-        self.asked.append(item)
-        result: Deferred[Result] = Deferred()
-        outcome = self._plan.popleft() if self._plan else None
-        if isinstance(outcome, QueueFull):
-            raise outcome
-        if isinstance(outcome, Hang):
-            self.held.append((item, result))
-        else:
-            self._fire(item, result, outcome)
-        return result
-
-    def release(self, outcome: Result | Exception | None = None) -> None:
-        """Answer the first that hangs: with *outcome*, or as by default."""
-        item, result = self.held.popleft()
-        self._fire(item, result, outcome)
-
-    def _fire(self, item: Item, result: Deferred[Result], outcome: Result | Exception | None) -> None:
-        try:
-            value = self._default(item) if outcome is None else outcome
-        except Exception as error:  # noqa: BLE001 - it is what the default says
-            value = error
-        if isinstance(value, Exception):
-            self._events.append(f"{self._name} failed")
-            result.errback(value)
-        else:
-            self._events.append(f"{self._name} done")
-            result.callback(value)
-
-
 class FakeLedger:
     """A journal in memory behind the four steps, with the three answers of the real one."""
 
@@ -237,6 +197,27 @@ class FakeLedger:
         self.post: Fake[Posting, Posted] = Fake("post", events, self._post)
         self.inquire: Fake[Inquiry, InquiryAnswer] = Fake("inquire", events, self._inquire)
         self.find_original: Fake[ReversalOrder, ReversalResult] = Fake("find_original", events, self._find_original)
+        self.advise: Fake[AdviceOrder, AdviceResult] = Fake("advise", events, self._advise)
+        self.last_answer: Fake[LastAnswerInquiry, LastAnswerFound] = Fake("last_answer", events, self._last_answer)
+        self.find_unresolved: Fake[UnresolvedLook, Sequence[ReservedSale]] = Fake(
+            "find_unresolved", events, self._find_unresolved
+        )
+        self.settle: Fake[Any, Any] = Fake("settle", events, self._settle)
+
+    def _find_unresolved(self, look: UnresolvedLook) -> Sequence[ReservedSale]:
+        open_sales = [sale for key, sale in self.sales.items() if key not in self.answers]
+        return [sale for sale in open_sales if look.sale_id in (None, sale.sale_id)]
+
+    def _settle(self, item: Any) -> Any:
+        """Nothing was sold on any day."""
+        if isinstance(item, CutOverOrder):
+            return CutOver(code=ResponseCode.APPROVED, is_moved=True)
+        known = self._known(item.key, item.digest)
+        if known is not None:
+            return known
+        is_equal = agrees(item.theirs, DayTotals())
+        code = ResponseCode.APPROVED if is_equal else ResponseCode.TOTALS_DIFFER
+        return Compared(code=code, ours=OurTotals(totals=DayTotals()))
 
     def _known(self, key: RequestKey, digest: bytes) -> Repeated | Unresolved | Conflict | None:
         if self.digests.setdefault(key, digest) != digest:
@@ -269,6 +250,18 @@ class FakeLedger:
             return known
         return Declined(code=ResponseCode.ORIGINAL_NOT_FOUND)
 
+    def _advise(self, order: AdviceOrder) -> AdviceResult:
+        known = self._known(order.key, order.digest)
+        if known is not None:
+            assert not isinstance(known, Unresolved)
+            return known
+        is_sold = order.original in self.answers and order.original in self.sales
+        return Advised(code=ResponseCode.APPROVED if is_sold else ResponseCode.ORIGINAL_NOT_FOUND)
+
+    @staticmethod
+    def _last_answer(_asked: LastAnswerInquiry) -> LastAnswerFound:
+        return LastAnswerFound(code=ResponseCode.ORIGINAL_NOT_FOUND)
+
 
 def mac_of(key: MacKey, data: bytes) -> bytes:
     """Return the MAC of the fake module, which depends on everything that the real one depends on."""
@@ -276,9 +269,11 @@ def mac_of(key: MacKey, data: bytes) -> bytes:
 
 
 class FakeModule:
-    """A security module in memory."""
+    """A security module in memory. The time that its callers still had is kept, call by call."""
 
     def __init__(self, events: list[str]) -> None:
+        self.mint_timeouts: list[float | None] = []
+        self.verify_timeouts: list[float | None] = []
         self.minting: Fake[MintRequest, Sequence[Secret[str]]] = Fake("mint", events, self._mint)
         self.signing: Fake[tuple[MacKey, bytes], bytes] = Fake("sign", events, lambda asked: mac_of(*asked))
         self.verifying: Fake[tuple[MacKey, bytes, bytes], None] = Fake("verify", events, self._verify)
@@ -293,16 +288,20 @@ class FakeModule:
         if mac != mac_of(key, data):
             raise MacMismatch
 
-    def mint(self, request: MintRequest) -> Deferred[Sequence[Secret[str]]]:
+    def mint(self, request: MintRequest, *, timeout_seconds: float | None = None) -> Deferred[Sequence[Secret[str]]]:
         """See `vending.ports.SecurityModule`."""
+        self.mint_timeouts.append(timeout_seconds)
         return self.minting.submit(request)
 
     def generate_mac(self, key: MacKey, data: bytes) -> Deferred[bytes]:
         """See `vending.ports.SecurityModule`."""
         return self.signing.submit((key, data))
 
-    def verify_mac(self, key: MacKey, data: bytes, mac: bytes) -> Deferred[None]:
+    def verify_mac(
+        self, key: MacKey, data: bytes, mac: bytes, *, timeout_seconds: float | None = None
+    ) -> Deferred[None]:
         """See `vending.ports.SecurityModule`."""
+        self.verify_timeouts.append(timeout_seconds)
         return self.verifying.submit((key, data, mac))
 
 
@@ -382,9 +381,7 @@ class Bench:
         )
         ledger, dialect = self.ledger, DatafonoDialect()
         seal = Seal(self.module, dialect, register_id=5, scheme="X9.19", is_diversified=True)
-        books = Books(
-            reserve=ledger.reserve, post=ledger.post, inquire=ledger.inquire, find_original=ledger.find_original
-        )
+        books = self._books()
         self.recharge = Recharge(
             dialect=dialect,
             seal=seal,
@@ -401,11 +398,50 @@ class Bench:
             seal=seal,
             books=books,
             recharge=self.recharge,
-            reversal=Reversal(dialect=dialect, seal=seal, books=books, in_flight=self.in_flight),
+            reversal=self._reversal(dialect, seal, books),
+            advice=Advice(dialect=dialect, seal=seal, books=books, in_flight=self.in_flight),
+            last_answer=LastAnswer(
+                dialect=dialect,
+                seal=seal,
+                books=books,
+                in_flight=self.in_flight,
+                count_reprint=self.metrics.acquirer("banco").reprints.inc,
+            ),
+            totals=Totals(
+                dialect=dialect,
+                seal=seal,
+                books=books,
+                settle=ledger.settle,
+                in_flight=self.in_flight,
+                network_terminals=self.section.network_terminals,
+                metrics=self.metrics.acquirer("banco"),
+            ),
             metrics=self.metrics.acquirer("banco"),
             reactor=self.clock,
             now=lambda: self.now,
             monotonic=self.clock.seconds,
+        )
+
+    def _books(self) -> Books:
+        ledger = self.ledger
+        return Books(
+            reserve=ledger.reserve,
+            post=ledger.post,
+            inquire=ledger.inquire,
+            find_original=ledger.find_original,
+            advise=ledger.advise,
+            last_answer=ledger.last_answer,
+            find_unresolved=ledger.find_unresolved,
+        )
+
+    def _reversal(self, dialect: DatafonoDialect, seal: Seal, books: Books) -> Reversal:
+        return Reversal(
+            dialect=dialect,
+            seal=seal,
+            books=books,
+            in_flight=self.in_flight,
+            parking=parking_limits(self.section),
+            metrics=self.metrics.acquirer("banco"),
         )
 
     @staticmethod
@@ -415,7 +451,8 @@ class Bench:
 
     def send(self, message: IsoMessage, context: ConnectionContext | None = None) -> Sent:
         """Send *message* with its MAC, or without one where it needs none."""
-        body = DATAFONO.encode(message) if message.mti[1] in "68" else signed(message)
+        has_mac = message.mti[1] not in "68" or message.get(70) == "201"
+        body = signed(message) if has_mac else DATAFONO.encode(message)
         return self.send_octets(TPDU.octets + body, context)
 
     def send_octets(self, frame: bytes, context: ConnectionContext | None = None) -> Sent:

@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from ledger.errors import LedgerOutcomeUnknown, LedgerUnavailable
-from switch.batching import Batcher, QueueFull, StepFailed
+from switch.batching import Batcher, QueueFull, StepFailed, TooLate
 from switch.worker_codec import DONE, FAULT, UNAVAILABLE, UNKNOWN, Outcome
 
 
@@ -45,7 +45,7 @@ class Worker:
 class Bench:
     """A batcher of texts and everything that its submitters got, in order."""
 
-    def __init__(self, **limits: int) -> None:
+    def __init__(self, **limits: Any) -> None:
         self.worker = Worker()
         self.sizes: list[int] = []
         self.got: list[Any] = []
@@ -210,3 +210,35 @@ def test_what_arrives_in_one_turn_goes_together() -> None:
     clock.advance(0)
     assert worker.batches == [["a", "b", "c"], ["d"]]
     assert got == ["A", "B", "C"]
+
+
+def test_an_item_whose_deadline_passed_while_it_waited_is_in_no_batch() -> None:
+    """It costs nothing and says so; those in time go, and a batch of nobody is not sent."""
+    clock, worker, got, late = Clock(), Worker(), [], []  # type: ignore[var-annotated]
+    batcher: Batcher[str, str] = Batcher(
+        [worker.send], at_end_of_turn=at_once, now=clock.seconds, observe_late=late.append, batch_items_max=2
+    )
+    for item, deadline in (
+        ("first", 9.0),
+        ("late", 1.0),
+        ("b", 9.0),
+        ("too", 2.0),
+        ("c", 9.0),
+        ("d", 9.0),
+        ("last", 3.0),
+    ):
+        batcher.submit(item, deadline=deadline).addCallbacks(got.append, lambda failure: got.append(failure.type))
+    clock.advance(5)
+    worker.answer()
+    assert worker.batches == [["first"], ["b", "c"]]
+    worker.answer()
+    assert worker.batches[2:] == [["d"]]
+    idle = batcher.when_idle()
+    batcher.submit("again", deadline=4.0).addErrback(lambda failure: got.append(failure.type))
+    worker.answer()
+    assert len(worker.batches) == 3
+    assert [each for each in got if each is not TooLate] == ["FIRST", "B", "C", "D"]
+    assert got.count(TooLate) == 4
+    assert sum(late) == 4
+    assert idle.called
+    assert batcher.is_idle

@@ -14,6 +14,7 @@ LIMITS = ConnectionLimits(
     keep_alive_interval_seconds=5.0,
     idle_timeout_seconds=60.0,
     close_timeout_seconds=4.0,
+    send_timeout_seconds=20.0,
 )
 KEEP_ALIVE = b"\x00\x00"
 
@@ -26,6 +27,7 @@ def _connection(style: FrameStyle = FrameStyle.BINARY_2, in_flight_max: int = 3)
         keep_alive_interval_seconds=LIMITS.keep_alive_interval_seconds,
         idle_timeout_seconds=LIMITS.idle_timeout_seconds,
         close_timeout_seconds=LIMITS.close_timeout_seconds,
+        send_timeout_seconds=LIMITS.send_timeout_seconds,
     )
     return Connection(style=style, limits=limits, now=0.0)
 
@@ -279,11 +281,13 @@ def test_a_peer_that_does_not_take_its_answers_is_not_read_and_then_cut() -> Non
     connection.pause_sending(5.0)
     assert not _is_reading(connection)
     connection.pause_sending(30.0)
-    assert _deadline(connection) == 65.0
-    connection.resume_sending(40.0)
+    assert _deadline(connection) == 25.0
+    connection.resume_sending(24.0)
     assert _is_reading(connection)
     connection.pause_sending(50.0)
-    connection.tick(110.0)
+    connection.tick(69.9)
+    assert _reason(connection) is None
+    connection.tick(70.0)
     assert _reason(connection) is CloseReason.SEND_STALLED
     assert _farewell(connection) is Farewell.CUT
     assert not connection.answer(b"b", 111.0)

@@ -198,6 +198,6 @@ def test_a_database_of_a_newer_program_is_not_touched(monkeypatch: pytest.Monkey
 
 def test_every_result_a_step_may_give_can_travel() -> None:
     """The unions of `vending.order` name only registered shapes."""
-    for union in (order.ReserveResult, order.Posting, order.ReversalResult):
+    for union in (order.ReserveResult, order.Posting, order.ReversalResult, order.AdviceResult):
         for cls in get_args(union):
             assert cls in worker_codec._TRAVELLING

@@ -70,13 +70,18 @@ class Bench:
         self.metrics = Metrics(self.registry)
         self.asked: list[tuple[ConnectionContext, bytes, Deferred[bytes | None]]] = []
         self.undelivered: list[bytes] = []
+        self.reasons: list[str] = []
         self.port = AcquirerPort(
             section=_section(**changes),
             clock=self.clock,
             serve=self._serve,
             metrics=self.metrics.acquirer("banco"),
-            undeliverable=lambda _, answer: self.undelivered.append(answer),
+            undeliverable=self._undelivered,
         )
+
+    def _undelivered(self, _: ConnectionContext, answer: bytes, reason: str) -> None:
+        self.undelivered.append(answer)
+        self.reasons.append(reason)
 
     def _serve(self, context: ConnectionContext, frame: bytes) -> Deferred[bytes | None]:
         answer: Deferred[bytes | None] = Deferred()
@@ -273,7 +278,7 @@ def test_reading_pauses_at_the_limit_of_work() -> None:
 
 def test_a_full_write_buffer_pauses_reading() -> None:
     """A peer that does not take answers is not asked for more requests, and is cut in the end."""
-    bench = Bench(idle_timeout_seconds=60)
+    bench = Bench(send_timeout_seconds=60)
     connection, wire = bench.connect()
     assert wire.producer is connection
     connection.pauseProducing()
@@ -296,7 +301,8 @@ def test_an_answer_for_a_lost_connection_is_handed_back() -> None:
     bench.answer(1, b"B")
     bench.answer(2, None)
     assert bench.undelivered == [b"B"]
-    assert bench.value("answers_undeliverable_total") == 1
+    assert bench.reasons == ["peer_lost"]
+    assert bench.value("answers_undeliverable_total", reason="peer_lost") == 1
     assert bench.value("connections_closed_total", reason="peer_lost") == 1
     assert wire.value() == _frames(b"A")
     assert bench.port.in_flight == 0
@@ -334,7 +340,7 @@ def test_connections_above_the_limit_are_closed_and_the_port_stays_open() -> Non
     bench = Bench(connections_max=2)
     (one, _), (two, wire_two) = bench.connect(), bench.connect()
     assert bench.port.buildProtocol(None) is None
-    assert bench.value("connections_refused_total") == 1
+    assert bench.value("connections_refused_total", reason="per_port") == 1
     two.dataReceived(_frames(b"a"))
     bench.answer(0, b"A")
     assert wire_two.value() == _frames(b"A")

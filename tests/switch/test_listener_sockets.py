@@ -40,7 +40,12 @@ class Bench:
         self.reactor: Any = reactor
         self.registry = CollectorRegistry()
         self.undelivered: list[bytes] = []
+        self.reasons: list[str] = []
         self.port: AcquirerPort | None = None
+
+    def _undelivered(self, _: ConnectionContext, answer: bytes, reason: str) -> None:
+        self.undelivered.append(answer)
+        self.reasons.append(reason)
 
     def listen(self, serve: Callable[[ConnectionContext, bytes], Any], **changes: Any) -> tuple[str, int]:
         """Open the port and return its address."""
@@ -52,7 +57,7 @@ class Bench:
             clock=self.reactor,
             serve=serve,
             metrics=Metrics(self.registry).acquirer("banco"),
-            undeliverable=lambda _, answer: self.undelivered.append(answer),
+            undeliverable=self._undelivered,
         )
         return self.port.listen(self.reactor)
 
@@ -97,51 +102,6 @@ def test_a_request_with_a_fin_behind_it_is_answered(bench: Bench) -> Deferred[No
 
         assert await deferToThread(client) == _frames(b"answer to one", b"answer to two")
         await bench.until(lambda: bench.closed("peer_closed") == 1)
-
-    return Deferred.fromCoroutine(scene())
-
-
-def test_half_a_frame_ends_after_the_frame_time(bench: Bench) -> Deferred[None]:
-    """Half a frame, then silence: the port closes; a good client beside it is served."""
-
-    async def scene() -> None:
-        address = bench.listen(bench.later, frame_timeout_seconds=0.2)
-
-        def client() -> tuple[bytes, bytes]:
-            with (
-                socket.create_connection(address, SOON_SECONDS) as slow,
-                socket.create_connection(address, SOON_SECONDS) as good,
-            ):
-                slow.sendall(b"\x00\x50half")
-                silence = _read_all(slow)
-                good.sendall(_frames(b"one"))
-                return silence, good.recv(100)
-
-        assert await deferToThread(client) == (b"", _frames(b"answer to one"))
-        await bench.until(lambda: bench.closed("frame_timeout") == 1)
-
-    return Deferred.fromCoroutine(scene())
-
-
-def test_garbage_and_probes_are_closed_without_a_word(bench: Bench) -> Deferred[None]:
-    """HTTP, TLS and noise get an end at once, each under its name."""
-
-    async def scene() -> None:
-        address = bench.listen(bench.later)
-        probes = (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16\x03\x01\x02\x00\x01", b"\xff" * 5000)
-
-        def client(octets: bytes) -> bytes:
-            with socket.create_connection(address, SOON_SECONDS) as link:
-                link.sendall(octets)
-                try:
-                    return _read_all(link)
-                except ConnectionResetError:  # octets that nobody read were still on their way
-                    return b""
-
-        for probe in probes:
-            assert await deferToThread(client, probe) == b""
-        for reason in ("http_probe", "tls_probe", "frame_too_long"):
-            await bench.until(lambda reason=reason: bench.closed(reason) == 1)  # type: ignore[misc]
 
     return Deferred.fromCoroutine(scene())
 
@@ -229,5 +189,40 @@ def test_the_excess_connection_is_closed_and_the_others_are_served(bench: Bench)
                 return one + first.recv(100), refused
 
         assert await deferToThread(client) == (_frames(b"answer to one", b"answer to two"), b"")
+
+    return Deferred.fromCoroutine(scene())
+
+
+def test_a_slow_reader_is_cut_after_its_time_and_holds_little(bench: Bench) -> Deferred[None]:
+    """What it does not take is bounded with us and with the system, and after the time it is cut and every lost answer told."""
+
+    async def scene() -> None:
+        answers = 0
+
+        async def serve(_: ConnectionContext, __: bytes) -> bytes:
+            nonlocal answers
+            answers += 1
+            return b"A" * 1000
+
+        address = bench.listen(serve, send_timeout_seconds=0.5, send_buffer_octets_max=16384)
+        link = socket.socket()
+        link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        link.settimeout(SOON_SECONDS)
+        await deferToThread(link.connect, address)
+        link.setblocking(False)
+        heap = _frames(b"x") * 64
+        for _ in range(1000):
+            if bench.closed("send_stalled"):
+                break
+            with contextlib.suppress(BlockingIOError, ConnectionError):
+                link.send(heap)
+            await deferLater(bench.reactor, 0.005)
+        assert bench.closed("send_stalled") == 1
+        link.close()
+        await bench.until(lambda: bool(bench.reasons))
+        assert set(bench.reasons) == {"send_stalled"}
+        # One read of the socket may bring 64 KiB of requests at once; what lies with the system is at most twice what was asked for.
+        assert answers < 600
+        assert 10 < len(bench.reasons) <= answers
 
     return Deferred.fromCoroutine(scene())

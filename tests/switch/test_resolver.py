@@ -13,7 +13,7 @@ from ledger.errors import LedgerOutcomeUnknown, LedgerUnavailable
 from switch.log import Event
 from switch.resolver import Resolver
 from tests.switch.sale_bench import HANG, NOW, PIN, Bench, recharge
-from vending.order import ReservedSale, SalePost, SaleVoid
+from vending.order import ReservedSale, SalePost, SaleVoid, UnresolvedLook
 from vending.ports import ModuleOutcomeUnknown, ModuleRefused, ModuleUnavailable
 from vending.response_code import ResponseCode
 from vending.secret import Secret
@@ -34,7 +34,7 @@ class ResolverBench(Bench):
 
     def __init__(self) -> None:
         super().__init__()
-        self.looks: list[tuple[datetime, int]] = []
+        self.looks: list[tuple[datetime | None, int]] = []
         self.found: Deferred[Sequence[ReservedSale]] | None = None
         self.resolver = Resolver(
             SECTION,
@@ -47,8 +47,8 @@ class ResolverBench(Bench):
             monotonic=self.clock.seconds,
         )
 
-    def _find(self, before: datetime, limit: int) -> Deferred[Sequence[ReservedSale]]:
-        self.looks.append((before, limit))
+    def _find(self, look: UnresolvedLook) -> Deferred[Sequence[ReservedSale]]:
+        self.looks.append((look.reserved_before, look.sales_max))
         if self.found is not None:
             found, self.found = self.found, None
             return found

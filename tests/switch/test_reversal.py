@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import structlog
@@ -7,7 +8,9 @@ from structlog.testing import capture_logs
 from ledger.errors import LedgerOutcomeUnknown, LedgerUnavailable
 from switch.batching import QueueFull
 from tests.switch.sale_bench import DEADLINE_SECONDS, HANG, NOW, PIN, Bench, recharge, reversal
+from vending.money import Centavos
 from vending.order import AnswerRecord, OriginalFound, Posted, RequestKey, ReservedSale
+from vending.parked import Parking, ParkingLimits
 from vending.ports import ModuleOutcomeUnknown, ModuleRefused, ModuleUnavailable
 from vending.response_code import ResponseCode
 from vending.secret import Secret
@@ -178,3 +181,93 @@ def test_past_the_deadline_the_repeat_finds_the_answer(stage: str) -> None:
     assert len(sent.frames) == 1
     assert bench.send(reversal("0401")).code is ResponseCode.ORIGINAL_NOT_FOUND
     assert len(bench.ledger.postings) == 1
+
+
+@pytest.mark.parametrize(
+    ("mti", "answer_mti"), [("0400", "0410"), ("0401", "0410"), ("0420", "0430"), ("0421", "0430")]
+)
+def test_a_reversal_and_its_advice_get_their_own_answers(mti: str, answer_mti: str) -> None:
+    """The advice of a sale that stands is declined with the token, too: nobody may believe that it was undone."""
+    bench = Bench()
+    bench.ledger.find_original.plan(_original(_sold(bench), is_posted=True))
+    sent = bench.send(reversal(mti))
+    assert (sent.message.mti, sent.code, sent.message.text(62)) == (answer_mti, ResponseCode.SALE_STANDS, PIN)
+    assert sent.is_signed
+    (posting,) = bench.ledger.postings
+    assert isinstance(posting, AnswerRecord)
+    assert posting.key.message_class == mti[:3] + "0"
+
+
+def test_the_repeat_of_an_advice_gets_its_stored_answer() -> None:
+    """0421 is 0420 again; an 0400 with the same fields is another request."""
+    bench = Bench()
+    first = bench.send(reversal("0420"))
+    assert bench.send(reversal("0421")).body == first.body
+    assert len(bench.ledger.postings) == 1
+    assert bench.send(reversal("0400")).message.mti == "0410"
+    assert len(bench.ledger.postings) == 2
+
+
+def test_an_advice_waits_for_an_original_that_is_being_worked_on() -> None:
+    """During minting nothing can be said, and nothing is kept."""
+    bench = Bench()
+    bench.module.minting.plan(HANG)
+    sale = bench.send(recharge())
+    sent = bench.send(reversal("0420"))
+    assert (sent.message.mti, sent.code) == ("0430", ResponseCode.IN_PROGRESS)
+    bench.module.minting.release()
+    assert sale.code is ResponseCode.APPROVED
+    assert bench.ledger.find_original.asked == []
+
+
+@pytest.mark.parametrize("mti", ["0400", "0420"])
+@pytest.mark.parametrize(
+    "original", ["0" * 42, "0200" + "000005" + "0" * 32, "0100" + "000005" + "1123163030" + "0" * 22]
+)
+def test_an_element_90_that_names_nothing_is_a_fault_of_the_message(mti: str, original: str) -> None:
+    """It is refused before anything is looked up, so nothing is barred, and the refusal is not signed."""
+    bench = Bench()
+    sent = bench.send(reversal(mti).with_fields({90: original}))
+    assert sent.code is ResponseCode.FORMAT_ERROR
+    assert not sent.is_signed
+    assert bench.ledger.find_original.asked == []
+    assert bench.ledger.postings == []
+
+
+PARKING = {"reversal_policy": "parked", "parked_sale_centavos_max": 7, "parked_terminal_day_centavos_max": 11}
+
+
+@pytest.mark.parametrize("mti", ["0400", "0420"])
+@pytest.mark.parametrize(("parking", "counted"), [(Parking.PARKED, 1), (Parking.PARKED_BEFORE, 0)])
+def test_a_parked_sale_is_approved_without_its_tokens(mti: str, parking: Parking, counted: int) -> None:
+    """The money is back, so the answer has no PIN; it is stored before it leaves, and counted when the money moved."""
+    bench = Bench(**PARKING)
+    bench.ledger.find_original.plan(replace(_original(_sold(bench), is_posted=True), parking=parking))
+    sent = bench.send(reversal(mti))
+    assert sent.code is ResponseCode.APPROVED
+    assert sent.is_signed
+    assert not {48, 62, 63} & sent.message.fields.keys()
+    assert [posting.answer for posting in bench.ledger.postings] == [sent.body]
+    assert bench.value("parked_sales_total") == counted
+    assert bench.value("parked_centavos_total") == 2_000_000 * counted
+    (order,) = bench.ledger.find_original.asked
+    assert order.parking == ParkingLimits(sale_centavos_max=Centavos(7), terminal_day_centavos_max=Centavos(11))
+
+
+@pytest.mark.parametrize(("parking", "counted"), [(Parking.ABOVE_CAP, 1), (Parking.NOT_PARKABLE, 0)])
+def test_what_is_not_parked_stands(parking: Parking, counted: int) -> None:
+    """The fall-back is the other policy, with the token in the answer; a refusal by a cap is counted."""
+    bench = Bench(**PARKING)
+    bench.ledger.find_original.plan(replace(_original(_sold(bench), is_posted=True), parking=parking))
+    sent = bench.send(reversal())
+    assert (sent.code, sent.message.text(62)) == (ResponseCode.SALE_STANDS, PIN)
+    assert bench.value("parking_cap_refusals_total") == counted
+    assert bench.value("parked_sales_total") == 0
+
+
+def test_by_default_nothing_is_parked() -> None:
+    """A network must be set to it."""
+    bench = Bench()
+    bench.send(reversal())
+    (order,) = bench.ledger.find_original.asked
+    assert order.parking is None

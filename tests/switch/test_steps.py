@@ -11,13 +11,14 @@ from switch.steps import Books
 from tests.switch.sale_bench import Fake
 from vending.response_code import Refusal, ResponseCode
 
-STEPS = ["reserve", "post", "inquire", "find_original"]
+STEPS = ["reserve", "post", "inquire", "find_original", "advise", "last_answer"]
 UNAVAILABLE, UNKNOWN, FULL = LedgerUnavailable("no server"), LedgerOutcomeUnknown("lost"), QueueFull()
 
 
 def _books() -> tuple[Books, dict[str, Fake[Any, Any]]]:
     fakes: dict[str, Fake[Any, Any]] = {name: Fake(name, [], lambda item: f"result of {item}") for name in STEPS}
-    return Books(**fakes), fakes
+    looks: Fake[Any, Any] = Fake("find_unresolved", [], lambda look: [f"sale {look.sale_id}"])
+    return Books(**fakes, find_unresolved=looks), {**fakes, "find_unresolved": looks}
 
 
 def _ask(books: Books, step: str) -> Any:
@@ -53,6 +54,12 @@ def test_each_question_goes_to_its_own_step(step: str) -> None:
         ("find_original", FULL, ResponseCode.OVERLOADED),
         ("find_original", UNAVAILABLE, ResponseCode.LEDGER_UNAVAILABLE),
         ("find_original", UNKNOWN, ResponseCode.IN_PROGRESS),
+        ("advise", FULL, ResponseCode.OVERLOADED),
+        ("advise", UNAVAILABLE, ResponseCode.LEDGER_UNAVAILABLE),
+        ("advise", UNKNOWN, ResponseCode.IN_PROGRESS),
+        ("last_answer", FULL, ResponseCode.OVERLOADED),
+        ("last_answer", UNAVAILABLE, ResponseCode.LEDGER_UNAVAILABLE),
+        ("last_answer", UNKNOWN, ResponseCode.LEDGER_UNAVAILABLE),
     ],
     ids=repr,
 )

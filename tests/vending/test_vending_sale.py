@@ -6,6 +6,7 @@ from vending.sale import (
     TABLE,
     ConfirmationState,
     DeliveryState,
+    ParkingState,
     SaleEvent,
     SaleState,
     TransitionNotAllowed,
@@ -13,7 +14,7 @@ from vending.sale import (
     render_markdown,
 )
 
-ALL_STATES = (*SaleState, *ConfirmationState, *DeliveryState)
+ALL_STATES = (*SaleState, *ConfirmationState, *DeliveryState, *ParkingState)
 
 
 @pytest.mark.parametrize("state", ALL_STATES)
@@ -71,10 +72,17 @@ def test_a_minted_token_is_never_voided_directly() -> None:
         advance(SaleState.MINTED, SaleEvent.MODULE_REFUSED)
 
 
+def test_a_claimed_token_is_never_parked_again() -> None:
+    """Once another sale handed it out it has been paid for, for good; a promised one can come back."""
+    state = ParkingState.CLAIMED
+    assert {row.after for row in TABLE if row.before is state} == {state}
+    assert advance(ParkingState.PROMISED, SaleEvent.CLAIM_VOID) is ParkingState.PARKED
+
+
 def test_markdown_lists_every_row_once() -> None:
     """The documentation is generated from the table and leaves no row out."""
     text = render_markdown()
     for row in TABLE:
         line = f"| {row.before.value} | {row.event.value} | {row.after.value} | {row.why} |"
         assert text.count(line) == 1
-    assert text.count("###") == 3
+    assert text.count("###") == 4
