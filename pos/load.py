@@ -55,6 +55,13 @@ _FIELDS_START = 10
 _REQUEST_TAIL_OCTETS = 8 + 15 + 3 + 8
 """Data elements 41, 42, 49 and 64 of a recharge; what stands before them comes back in the answer."""
 
+_NII_OCTETS = 2
+"""Data element 24, the last of what comes back; the settlement date (15) stands before it where an answer has one."""
+
+_DATE_OCTETS = 2
+_DATE_BIT = 0x02
+"""Of data element 15, in the second octet of the bitmap."""
+
 
 class Schedule(Protocol):
     """The clock and the end of the load, as a client sees them."""
@@ -67,14 +74,16 @@ class Schedule(Protocol):
 
 
 class PreparedSale:
-    """One signed request; ``echoed`` is what its answer repeats of it."""
+    """One signed request; its answer repeats ``echoed`` and, behind a settlement date if it has one, ``nii``."""
 
-    __slots__ = ("echoed", "frame")
+    __slots__ = ("echoed", "frame", "nii")
 
     def __init__(self, frame: bytes) -> None:
         self.frame = frame
         body_start = _LENGTH_OCTETS + TPDU_OCTETS
-        self.echoed = frame[body_start + _FIELDS_START : -_REQUEST_TAIL_OCTETS]
+        end = len(frame) - _REQUEST_TAIL_OCTETS
+        self.echoed = frame[body_start + _FIELDS_START : end - _NII_OCTETS]
+        self.nii = frame[end - _NII_OCTETS : end]
 
 
 class Answer:
@@ -84,10 +93,17 @@ class Answer:
 
     def __init__(self, frame: bytes, sale: PreparedSale) -> None:
         self.body = frame[TPDU_OCTETS:]
-        end = _FIELDS_START + len(sale.echoed)
-        self.is_echo_right = self.body[:2] == b"\x02\x10" and self.body[_FIELDS_START:end] == sale.echoed
+        has_fields = len(self.body) > _FIELDS_START
+        date_at = _FIELDS_START + len(sale.echoed)
+        nii_at = date_at + (_DATE_OCTETS if has_fields and self.body[3] & _DATE_BIT else 0)
+        end = nii_at + _NII_OCTETS
+        self.is_echo_right = (
+            self.body[:2] == b"\x02\x10"
+            and self.body[_FIELDS_START:date_at] == sale.echoed
+            and self.body[nii_at:end] == sale.nii
+        )
         # The bits of data elements 37 (12 octets) and 38 (6 octets), which stand before 39 where they are there.
-        present = self.body[6] if len(self.body) > _FIELDS_START else 0
+        present = self.body[6] if has_fields else 0
         start = end + (12 if present & 0x08 else 0) + (6 if present & 0x04 else 0)
         self.code = self.body[start : start + 2]
 

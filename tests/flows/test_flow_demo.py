@@ -1,5 +1,6 @@
 """What a newcomer runs first."""
 
+import json
 import os
 import subprocess
 import sys
@@ -25,3 +26,36 @@ def test_the_demonstration_goes_as_it_must_twice() -> None:
             assert done.returncode == 0, done.stdout + done.stderr
             for phrase in ("RECARGA DE ENERGÍA", "Accept", "UsedError", "CRCError", '"agree": true'):
                 assert phrase in done.stdout, phrase
+
+
+def test_the_benchmark_gets_every_answer() -> None:
+    """`eudora bench` ends well only if every sale got an authentic answer and the books agree."""
+    with tempfile.TemporaryDirectory(prefix="eudora-bench-") as home:
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "cli.main",
+                "bench",
+                "--json",
+                "--no-pgbench",
+                "--home",
+                home,
+                "--clients",
+                "4",
+                "--seconds",
+                "1",
+                "--warm-up",
+                "0",
+            ],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+    assert done.returncode == 0, done.stdout + done.stderr
+    measured = json.loads(done.stdout)
+    assert measured["approved"] > 0
+    assert (measured["unanswered"], measured["macs_wrong"]) == (0, 0)
+    assert measured["pins_distinct"] == measured["pins"] == measured["approved_in_all"]

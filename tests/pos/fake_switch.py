@@ -74,6 +74,9 @@ def mac_of(scheme: str, data: bytes) -> bytes:
 Behaviour = Callable[["FakeSwitch", IsoMessage], bytes]
 """Makes the octets that go out for a request."""
 
+SETTLEMENT_DATE = "1124"
+"""Data element 15 of what is approved."""
+
 
 def answer_to(request: IsoMessage, code: str, more: dict[int, str] | None = None) -> IsoMessage:
     """The answer's fields: the caller's own, data element 39 and *more*."""
@@ -91,7 +94,14 @@ def approve(switch: "FakeSwitch", request: IsoMessage) -> bytes:
     if request.get(3) == "380000":
         switch.reprints += 1
         account = (*ACCOUNT, *original_elements(request, "00"), SubElement("RP", str(switch.reprints)))
-    more = {37: "632700000123", 38: "000123", 48: build_sub_elements(account), 62: PIN, 63: build_sub_elements(LINES)}
+    more = {
+        15: SETTLEMENT_DATE,
+        37: "632700000123",
+        38: "000123",
+        48: build_sub_elements(account),
+        62: PIN,
+        63: build_sub_elements(LINES),
+    }
     return switch.signed(answer_to(request, "00", more))
 
 
