@@ -6,8 +6,8 @@ from switch.answered import Answered
 from switch.in_flight import InFlight
 from switch.seal import Seal
 from switch.steps import Books
-from vending.order import AdviceResult, Advised, AnswerRecord, Conflict, Repeated, Unresolved
-from vending.ports import ModuleOutcomeUnknown, ModuleRefused, ModuleUnavailable
+from switch.stored_answer import store_answer
+from vending.order import Advised, Conflict, Repeated, Unresolved
 from vending.response_code import Refusal, ResponseCode
 
 
@@ -29,18 +29,10 @@ class Advice:
         order = call.order
         if order.original in self._in_flight:
             raise Refusal(ResponseCode.IN_PROGRESS, "the original is being worked on")
-        first = self._in_flight.begin(order.key, order.digest)
-        if first is not None:
-            return await first
-        answered: Answered | None = None
-        try:
-            answered = await self._answer_for(call, await self._books.advise(order))
-            return answered
-        finally:
-            self._in_flight.end(order.key, answered)
+        return await self._in_flight.once(order.key, order.digest, lambda: self._confirm(call))
 
-    async def _answer_for(self, call: AdviceCall, result: AdviceResult) -> Answered:
-        match result:
+    async def _confirm(self, call: AdviceCall) -> Answered:
+        match await self._books.advise(call.order):
             case Repeated(answer=stored, code=code):
                 return Answered(code=code, body=stored, is_repeat=True)
             case Conflict():
@@ -55,9 +47,4 @@ class Advice:
         if code.is_approved:
             answer = self._dialect.acknowledge(call.message)
         assert answer is not None, "a served request always has an answer"
-        try:
-            body = await self._seal.sign(answer, call.terminal_id)
-        except (ModuleUnavailable, ModuleOutcomeUnknown, ModuleRefused) as error:
-            raise Refusal(ResponseCode.IN_PROGRESS, f"sign: {error!r}") from error
-        posted = await self._books.post(AnswerRecord(key=call.order.key, code=code, answer=body))
-        return Answered(code=posted.code, body=posted.answer)
+        return await store_answer(answer, code, call.order.key, seal=self._seal, books=self._books)

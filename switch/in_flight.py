@@ -1,6 +1,6 @@
 """Requests that are being worked on: a repeat that arrives meanwhile waits for the first instead of starting anew."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
 from twisted.internet.defer import Deferred
@@ -37,6 +37,22 @@ class InFlight:
             (key.acquirer_id, key.terminal_id, key.message_class) == (acquirer_id, terminal_id, "0200")
             for key in self._entries
         )
+
+    async def once(self, key: RequestKey, digest: bytes, work: Callable[[], Awaitable[Answered]]) -> Answered:
+        """Do *work* for a request, or wait for the one that is doing it; whatever comes of it, the request has ended afterwards.
+
+        Raises:
+            Refusal: as `begin` and *work* do.
+        """
+        first = self.begin(key, digest)
+        if first is not None:
+            return await first
+        answered: Answered | None = None
+        try:
+            answered = await work()
+            return answered
+        finally:
+            self.end(key, answered)
 
     def begin(self, key: RequestKey, digest: bytes) -> Awaitable[Answered] | None:
         """Begin a request (None), or, when the same is in flight, return what will be its answer.

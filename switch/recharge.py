@@ -14,8 +14,8 @@ from switch.meter_queue import MeterQueue, MeterQueueFull
 from switch.seal import Seal
 from switch.stages import Stages
 from switch.steps import Books
+from switch.stored_answer import store_answer
 from vending.order import (
-    AnswerRecord,
     Busy,
     Conflict,
     Declined,
@@ -73,15 +73,7 @@ class Recharge:
         order = call.order
         if order.paid_centavos == 0:
             raise Refusal(ResponseCode.AMOUNT_INVALID, "zero")
-        first = self._in_flight.begin(order.key, order.digest)
-        if first is not None:
-            return await first
-        answered: Answered | None = None
-        try:
-            answered = await self._sell_on_meter(call, stages)
-            return answered
-        finally:
-            self._in_flight.end(order.key, answered)
+        return await self._in_flight.once(order.key, order.digest, lambda: self._sell_on_meter(call, stages))
 
     async def resolve(self, sale: ReservedSale, stages: Stages) -> Answered:
         """Finish a sale that was reserved and left without an outcome; a repeat that comes meanwhile waits for it.
@@ -90,15 +82,9 @@ class Recharge:
             Refusal: `IN_PROGRESS`; it stays reserved.
         """
         call = self._call_of(sale)
-        first = self._in_flight.begin(sale.key, call.order.digest)
-        if first is not None:
-            return await first
-        answered: Answered | None = None
-        try:
-            answered = await self.complete(call.message, sale, stages, may_be_minted=True)
-            return answered
-        finally:
-            self._in_flight.end(sale.key, answered)
+        return await self._in_flight.once(
+            sale.key, call.order.digest, lambda: self.complete(call.message, sale, stages, may_be_minted=True)
+        )
 
     def _call_of(self, sale: ReservedSale) -> SaleCall:
         """Read the request of *sale* again, so that whoever finishes it makes the answer that it would have got at first."""
@@ -233,12 +219,7 @@ class Recharge:
             raise Refusal(ResponseCode.IN_PROGRESS, f"decline {code.value}: past its deadline, left for the repeat")
         answer = self._dialect.decline(call.message, code)
         assert answer is not None
-        try:
-            body = await self._seal.sign(answer, call.terminal_id)
-        except (ModuleUnavailable, ModuleOutcomeUnknown, ModuleRefused) as error:
-            raise Refusal(ResponseCode.IN_PROGRESS, f"decline {code.value}: {error!r}") from error
-        posted = await self._books.post(AnswerRecord(key=call.order.key, code=code, answer=body))
-        return Answered(code=posted.code, body=posted.answer)
+        return await store_answer(answer, code, call.order.key, seal=self._seal, books=self._books)
 
 
 class _Refused(Exception):

@@ -16,10 +16,10 @@ from switch.in_flight import InFlight
 from switch.metrics import AcquirerMetrics
 from switch.seal import Seal
 from switch.steps import Books
+from switch.stored_answer import store_answer
 from vending.money import Centavos
-from vending.order import AnswerRecord, Conflict, Declined, OriginalFound, Repeated, ReversalResult
+from vending.order import Conflict, Declined, OriginalFound, Repeated, ReversalResult
 from vending.parked import Parking, ParkingLimits
-from vending.ports import ModuleOutcomeUnknown, ModuleRefused, ModuleUnavailable
 from vending.response_code import Refusal, ResponseCode
 
 
@@ -71,19 +71,11 @@ class Reversal:
         order = call.order
         if order.original in self._in_flight:
             raise Refusal(ResponseCode.IN_PROGRESS, "the original is being worked on")
-        first = self._in_flight.begin(order.key, order.digest)
-        if first is not None:
-            return await first
-        answered: Answered | None = None
-        try:
-            result = await self._books.find_original(replace(order, parking=self._parking))
-            self._count(result)
-            answered = await self._answer_for(call, result)
-            return answered
-        finally:
-            self._in_flight.end(order.key, answered)
+        return await self._in_flight.once(order.key, order.digest, lambda: self._reverse(call))
 
-    async def _answer_for(self, call: ReversalCall, result: ReversalResult) -> Answered:
+    async def _reverse(self, call: ReversalCall) -> Answered:
+        result = await self._books.find_original(replace(call.order, parking=self._parking))
+        self._count(result)
         match result:
             case Repeated(answer=stored, code=code):
                 return Answered(code=code, body=stored, is_repeat=True)
@@ -113,9 +105,4 @@ class Reversal:
             self._metrics.parking_cap_refusals.inc()
 
     async def _store(self, call: ReversalCall, code: ResponseCode, answer: IsoMessage) -> Answered:
-        try:
-            body = await self._seal.sign(answer, call.terminal_id)
-        except (ModuleUnavailable, ModuleOutcomeUnknown, ModuleRefused) as error:
-            raise Refusal(ResponseCode.IN_PROGRESS, f"sign: {error!r}") from error
-        posted = await self._books.post(AnswerRecord(key=call.order.key, code=code, answer=body))
-        return Answered(code=posted.code, body=posted.answer)
+        return await store_answer(answer, code, call.order.key, seal=self._seal, books=self._books)

@@ -40,6 +40,34 @@ class Step(Protocol[Item, Result]):
         """Put *item* in the next batch; raises `QueueFull`, and fails with `TooLate` if none begins before *deadline*."""
 
 
+async def ask_journaling(step: Step[Item, Result], item: Item, queue: str, *, deadline: float = inf) -> Result:
+    """Run a step that writes a request down. Where nothing was written it costs nothing; where a commit may have happened it is open.
+
+    Raises:
+        Refusal: `OVERLOADED` (the *queue* is full, or no batch began before *deadline*), `LEDGER_UNAVAILABLE`, `IN_PROGRESS`.
+    """
+    try:
+        return await step.submit(item, deadline=deadline)
+    except TooLate:
+        raise Refusal(ResponseCode.OVERLOADED, TOO_LATE) from None
+    except QueueFull:
+        raise Refusal(ResponseCode.OVERLOADED, queue) from None
+    except LedgerUnavailable as error:
+        raise Refusal(ResponseCode.LEDGER_UNAVAILABLE, str(error)) from error
+    except LedgerOutcomeUnknown as error:
+        raise Refusal(ResponseCode.IN_PROGRESS, str(error)) from error
+
+
+async def _ask_reading(step: Step[Item, Result], item: Item, queue: str, *, deadline: float = inf) -> Result:
+    """Run a step whose request is asked anew rather than repeated, so that nothing is open when its outcome is unknown."""
+    try:
+        return await ask_journaling(step, item, queue, deadline=deadline)
+    except Refusal as refusal:
+        if refusal.code is ResponseCode.IN_PROGRESS:
+            raise Refusal(ResponseCode.LEDGER_UNAVAILABLE, refusal.private_detail) from refusal
+        raise
+
+
 class Books:
     """The ledger as the use cases see it: one item in, one result out, or a refusal.
 
@@ -68,16 +96,7 @@ class Books:
 
     async def reserve(self, order: SaleOrder, *, deadline: float = inf) -> ReserveResult:
         """Commit 1. An order that no batch takes before *deadline* costs nothing."""
-        try:
-            return await self._reserve.submit(order, deadline=deadline)
-        except TooLate:
-            raise Refusal(ResponseCode.OVERLOADED, TOO_LATE) from None
-        except QueueFull:
-            raise Refusal(ResponseCode.OVERLOADED, "reserve queue") from None
-        except LedgerUnavailable as error:
-            raise Refusal(ResponseCode.LEDGER_UNAVAILABLE, str(error)) from error
-        except LedgerOutcomeUnknown as error:
-            raise Refusal(ResponseCode.IN_PROGRESS, str(error)) from error
+        return await ask_journaling(self._reserve, order, "reserve queue", deadline=deadline)
 
     async def post(self, posting: Posting) -> Posted:
         """Commit 2. Whatever fails here leaves the request open: its answer has not left, its repeat will find it."""
@@ -96,42 +115,16 @@ class Books:
 
     async def inquire(self, inquiry: Inquiry, *, deadline: float = inf) -> InquiryAnswer:
         """Read an account."""
-        try:
-            return await self._inquire.submit(inquiry, deadline=deadline)
-        except TooLate:
-            raise Refusal(ResponseCode.OVERLOADED, TOO_LATE) from None
-        except QueueFull:
-            raise Refusal(ResponseCode.OVERLOADED, "inquiry queue") from None
-        except (LedgerUnavailable, LedgerOutcomeUnknown) as error:
-            raise Refusal(ResponseCode.LEDGER_UNAVAILABLE, str(error)) from error
+        return await _ask_reading(self._inquire, inquiry, "inquiry queue", deadline=deadline)
 
     async def find_original(self, order: ReversalOrder) -> ReversalResult:
         """Look up what a reversal wants to undo, and write the reversal in the journal."""
-        try:
-            return await self._find_original.submit(order)
-        except QueueFull:
-            raise Refusal(ResponseCode.OVERLOADED, "reversal queue") from None
-        except LedgerUnavailable as error:
-            raise Refusal(ResponseCode.LEDGER_UNAVAILABLE, str(error)) from error
-        except LedgerOutcomeUnknown as error:
-            raise Refusal(ResponseCode.IN_PROGRESS, str(error)) from error
+        return await ask_journaling(self._find_original, order, "reversal queue")
 
     async def advise(self, order: AdviceOrder) -> AdviceResult:
         """Write an advice in the journal and confirm the sale that it names."""
-        try:
-            return await self._advise.submit(order)
-        except QueueFull:
-            raise Refusal(ResponseCode.OVERLOADED, "advice queue") from None
-        except LedgerUnavailable as error:
-            raise Refusal(ResponseCode.LEDGER_UNAVAILABLE, str(error)) from error
-        except LedgerOutcomeUnknown as error:
-            raise Refusal(ResponseCode.IN_PROGRESS, str(error)) from error
+        return await ask_journaling(self._advise, order, "advice queue")
 
     async def last_answer(self, inquiry: LastAnswerInquiry) -> LastAnswerFound:
         """Read what became of a sale, and count the ticket that is handed out again."""
-        try:
-            return await self._last_answer.submit(inquiry)
-        except QueueFull:
-            raise Refusal(ResponseCode.OVERLOADED, "last answer queue") from None
-        except (LedgerUnavailable, LedgerOutcomeUnknown) as error:
-            raise Refusal(ResponseCode.LEDGER_UNAVAILABLE, str(error)) from error
+        return await _ask_reading(self._last_answer, inquiry, "last answer queue")

@@ -8,17 +8,15 @@ from collections.abc import Collection
 
 from acquirers.calls import CutOverCall, TotalsCall
 from acquirers.dialect import Dialect
-from ledger.errors import LedgerOutcomeUnknown, LedgerUnavailable
 from messages.iso_message import IsoMessage
 from switch.answered import Answered
-from switch.batching import QueueFull
 from switch.in_flight import InFlight
 from switch.log import Event, log
 from switch.metrics import AcquirerMetrics
 from switch.seal import Seal
-from switch.steps import Books, Step
-from vending.order import AnswerRecord, Conflict, Declined, Repeated
-from vending.ports import ModuleOutcomeUnknown, ModuleRefused, ModuleUnavailable
+from switch.steps import Books, Step, ask_journaling
+from switch.stored_answer import store_answer
+from vending.order import Conflict, Declined, Repeated
 from vending.response_code import Refusal, ResponseCode
 from vending.settlement import (
     CloseDays,
@@ -66,20 +64,12 @@ class Totals:
         order = call.order
         if order.terminal_id is None:
             self._check_speaks_for_network(call.terminal_id)
-        first = self._in_flight.begin(order.key, order.digest)
-        if first is not None:
-            return await first
-        answered: Answered | None = None
-        try:
-            answered = await self._answer_for(call, await self._ask(order))
-            return answered
-        finally:
-            self._in_flight.end(order.key, answered)
+        return await self._in_flight.once(order.key, order.digest, lambda: self._compare(call))
 
     async def cut_over(self, call: CutOverCall) -> Answered:
         """Answer an 0800 with code 201 whose MAC has been verified."""
         self._check_speaks_for_network(call.terminal_id)
-        result = await self._ask(call.order)
+        result = await ask_journaling(self._settle, call.order, "settlement queue")
         assert isinstance(result, CutOver), "a cut-over is answered as one"
         if not result.code.is_approved:
             raise Refusal(result.code, f"cut-over of {call.order.closing}")
@@ -97,17 +87,8 @@ class Totals:
         if terminal_id not in self._network_terminals:
             raise Refusal(ResponseCode.TERMINAL_BLOCKED, "this terminal does not speak for its network")
 
-    async def _ask(self, order: TotalsOrder | CutOverOrder) -> TotalsResult | CutOver | DaysClosed:
-        try:
-            return await self._settle.submit(order)
-        except QueueFull:
-            raise Refusal(ResponseCode.OVERLOADED, "settlement queue") from None
-        except LedgerUnavailable as error:
-            raise Refusal(ResponseCode.LEDGER_UNAVAILABLE, str(error)) from error
-        except LedgerOutcomeUnknown as error:
-            raise Refusal(ResponseCode.IN_PROGRESS, str(error)) from error
-
-    async def _answer_for(self, call: TotalsCall, result: TotalsResult | CutOver | DaysClosed) -> Answered:
+    async def _compare(self, call: TotalsCall) -> Answered:
+        result = await ask_journaling(self._settle, call.order, "settlement queue")
         match result:
             case Repeated(answer=stored, code=code):
                 return Answered(code=code, body=stored, is_repeat=True)
@@ -123,9 +104,4 @@ class Totals:
         raise AssertionError("a comparison is answered as one")
 
     async def _store(self, call: TotalsCall, code: ResponseCode, answer: IsoMessage) -> Answered:
-        try:
-            body = await self._seal.sign(answer, call.terminal_id)
-        except (ModuleUnavailable, ModuleOutcomeUnknown, ModuleRefused) as error:
-            raise Refusal(ResponseCode.IN_PROGRESS, f"sign: {error!r}") from error
-        posted = await self._books.post(AnswerRecord(key=call.order.key, code=code, answer=body))
-        return Answered(code=posted.code, body=posted.answer)
+        return await store_answer(answer, code, call.order.key, seal=self._seal, books=self._books)
