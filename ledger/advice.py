@@ -103,7 +103,7 @@ def _lock(connection: Connection, sale_ids: set[int]) -> set[int]:
 
 
 def _judge(order: AdviceOrder, original: Any | None, parked: set[int]) -> Advised | Unresolved:
-    if original is None or bytes(original.digest) == journal.REVERSED_BEFORE_IT_CAME:
+    if original is None or journal.is_bar(original):
         return Advised(code=ResponseCode.ORIGINAL_NOT_FOUND, private_detail="no such request")
     asked, theirs = order.key, order.original
     assert (asked.acquirer_id, asked.terminal_id) == (theirs.acquirer_id, theirs.terminal_id), "a terminal's own"

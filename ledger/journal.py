@@ -76,6 +76,11 @@ def write(connection: Connection, lines: Sequence[Line]) -> bool:
     return written.rowcount == len(lines)
 
 
+def is_bar(row: Any) -> bool:
+    """Whether a row of the journal (its ``digest``) is not a request, but keeps out one that was reversed before it came."""
+    return bytes(row.digest) == REVERSED_BEFORE_IT_CAME
+
+
 def code_named(name: str) -> ResponseCode:
     """Return the response code that the journal calls *name*."""
     return _CODES[name]

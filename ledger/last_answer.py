@@ -150,7 +150,7 @@ def _of_sale(stored: StoredSale, code: ResponseCode | None, *, is_locked: bool) 
 
 def _of_request(inquiry: LastAnswerInquiry, original: Any | None) -> LastAnswerFound:
     """A request that never became a sale, or that nobody knows."""
-    if original is None or bytes(original.digest) == journal.REVERSED_BEFORE_IT_CAME:
+    if original is None or journal.is_bar(original):
         return LastAnswerFound(code=ResponseCode.ORIGINAL_NOT_FOUND)
     return LastAnswerFound(
         code=ResponseCode.APPROVED,

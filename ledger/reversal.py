@@ -108,7 +108,7 @@ def _look_up(connection: Connection, keys: Sequence[RequestKey]) -> dict[Request
 
 
 def _judge(order: ReversalOrder, original: Row[Any] | None, sales: dict[int, StoredSale]) -> OriginalFound | Declined:
-    if original is None or bytes(original.digest) == journal.REVERSED_BEFORE_IT_CAME:
+    if original is None or journal.is_bar(original):
         return _NOT_FOUND
     asked, theirs = order.key, order.original
     if (asked.acquirer_id, asked.terminal_id) != (theirs.acquirer_id, theirs.terminal_id):
