@@ -14,6 +14,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
+from math import inf
 from typing import Any, Final, TypeVar
 
 from twisted.internet.defer import Deferred, ensureDeferred, succeed
@@ -21,7 +22,6 @@ from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
-from acquirers.datafono import DatafonoDialect
 from config.acquirer import AcquirerSection, MacSection
 from hsm_client.pool import SecurityModulePool
 from messages.codec import DATAFONO
@@ -38,17 +38,13 @@ from messages.security_module import (
     decode_request,
     encode_reply,
 )
-from switch.advice import Advice
 from switch.exchange import Exchange
 from switch.in_flight import InFlight
-from switch.last_answer import LastAnswer
 from switch.listener import ConnectionContext
 from switch.log import configure
 from switch.meter_queue import MeterQueue
 from switch.metrics import Metrics
-from switch.recharge import Recharge
-from switch.reversal import Reversal
-from switch.seal import Seal
+from switch.network import Shared, exchange_of
 from switch.steps import Books
 from vending.money import Centavos, RateE4, Tenths
 from vending.order import MeterAccount, Posted, Posting, Reserved, ReservedSale, SaleOrder, TokenOrder
@@ -123,7 +119,7 @@ class InstantStep:
     def __init__(self, answer: Callable[[Any], Any]) -> None:
         self._answer = answer
 
-    def submit(self, item: Any) -> Deferred[Any]:
+    def submit(self, item: Any, *, deadline: float = inf) -> Deferred[Any]:
         """Answer *item*."""
         return succeed(self._answer(item))
 
@@ -131,7 +127,7 @@ class InstantStep:
 class InstantModule:
     """A security module that answers at once and finds every MAC right."""
 
-    def mint(self, request: MintRequest) -> Deferred[Sequence[Secret[str]]]:
+    def mint(self, request: MintRequest, *, timeout_seconds: float | None = None) -> Deferred[Sequence[Secret[str]]]:
         """Mint one token."""
         return succeed([Secret("22949747858701310582")])
 
@@ -139,7 +135,9 @@ class InstantModule:
         """Make a MAC."""
         return succeed(b"12345678")
 
-    def verify_mac(self, key: MacKey, data: bytes, mac: bytes) -> Deferred[None]:
+    def verify_mac(
+        self, key: MacKey, data: bytes, mac: bytes, *, timeout_seconds: float | None = None
+    ) -> Deferred[None]:
         """Find it right."""
         return succeed(None)
 
@@ -171,8 +169,6 @@ def post(posting: Posting) -> Posted:
 def exchange() -> Exchange:
     """Put one network together as `switch.main` does."""
     section = AcquirerSection(id="datafonos", listen_port=1, mac=MacSection(register_id=10))
-    dialect, module, in_flight, clock = DatafonoDialect(), InstantModule(), InFlight(), Clock()
-    seal = Seal(module, dialect, register_id=10, scheme=MacScheme.X9_19, is_diversified=True)
     never: InstantStep = InstantStep(lambda _: None)
     books = Books(
         reserve=InstantStep(reserve),
@@ -181,32 +177,20 @@ def exchange() -> Exchange:
         find_original=never,
         advise=never,
         last_answer=never,
+        find_unresolved=never,
     )
-    return Exchange(
-        section,
-        dialect=dialect,
-        seal=seal,
+    shared = Shared(
+        module=InstantModule(),
         books=books,
-        recharge=Recharge(
-            dialect=dialect,
-            seal=seal,
-            module=module,
-            books=books,
-            in_flight=in_flight,
-            meters=MeterQueue(),
-            reactor=clock,
-            busy_seconds_max=1,
-        ),
-        reversal=Reversal(dialect=dialect, seal=seal, books=books, in_flight=in_flight),
-        advice=Advice(dialect=dialect, seal=seal, books=books, in_flight=in_flight),
-        last_answer=LastAnswer(
-            dialect=dialect, seal=seal, books=books, in_flight=in_flight, count_reprint=lambda: None
-        ),
-        metrics=Metrics().acquirer("datafonos"),
-        reactor=clock,
+        settle=never,
+        in_flight=InFlight(),
+        meters=MeterQueue(),
+        metrics=Metrics(),
+        reactor=Clock(),
         now=lambda: NOW,
         monotonic=time.perf_counter,
     )
+    return exchange_of(section, shared)
 
 
 def request_frame() -> bytes:

@@ -18,32 +18,25 @@ from twisted.internet.interfaces import IReactorCore
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
-from acquirers.registry import DIALECTS
 from config.acquirer import AcquirerSection
 from config.settings import Settings
 from config.state_files import write_run_file
 from hsm_client.limits import LinkLimits, PoolLimits
 from hsm_client.pool import SecurityModulePool
 from hsm_client.tls import client_tls, module_endpoint
-from switch.advice import Advice
 from switch.batching import Batcher, Run
 from switch.day_closer import DayCloser
-from switch.exchange import Exchange
 from switch.http_port import monitoring_site
 from switch.in_flight import InFlight
-from switch.last_answer import LastAnswer
 from switch.ledger_worker import WorkerSettings
 from switch.listener import AcquirerPort
 from switch.log import Event, configure, lines_lost, log
 from switch.meter_queue import MeterQueue
 from switch.metrics import Metrics
+from switch.network import Shared, exchange_of
 from switch.observe_module import ModuleObserver
-from switch.recharge import Recharge
 from switch.resolver import Resolver
-from switch.reversal import Reversal, parking_limits
-from switch.seal import Seal
 from switch.steps import Books
-from switch.totals import Totals
 from switch.undelivered import UndeliveredAnswers
 from switch.worker_link import WorkerLink
 from vending.money import BasisPoints, Centavos
@@ -92,8 +85,18 @@ class Switch:
             write=rare["undelivered"], lost=self.metrics.undelivered_lost, now=utc_now
         )
         self._in_flight = InFlight()
-        self._meters = MeterQueue()
-        self._exchanges = {section.id: self._exchange(section) for section in settings.acquirers.values()}
+        shared = Shared(
+            module=self._pool,
+            books=self._books,
+            settle=self._settle,
+            in_flight=self._in_flight,
+            meters=MeterQueue(),
+            metrics=self.metrics,
+            reactor=reactor,
+            now=utc_now,
+            monotonic=time.perf_counter,
+        )
+        self._exchanges = {section.id: exchange_of(section, shared) for section in settings.acquirers.values()}
         self._ports = [self._port(section) for section in settings.acquirers.values()]
         self._threads = ThreadPool(minthreads=1, maxthreads=2, name="background")
         self._day_closer = DayCloser(
@@ -209,61 +212,6 @@ class Switch:
                 in_flight_max=section.in_flight_max,
             ),
             limits=PoolLimits(timeout_seconds=section.request_timeout_seconds),
-        )
-
-    def _exchange(self, section: AcquirerSection) -> Exchange:
-        dialect = DIALECTS[section.dialect]()
-        seal = Seal(
-            self._pool,
-            dialect,
-            register_id=section.mac.register_id,
-            scheme=section.mac.scheme,
-            is_diversified=section.mac.is_diversified_by_terminal,
-        )
-        return Exchange(
-            section,
-            dialect=dialect,
-            seal=seal,
-            books=self._books,
-            recharge=Recharge(
-                dialect=dialect,
-                seal=seal,
-                module=self._pool,
-                books=self._books,
-                in_flight=self._in_flight,
-                meters=self._meters,
-                reactor=self._reactor,
-                busy_seconds_max=section.answer_deadline_seconds / 2,
-            ),
-            reversal=Reversal(
-                dialect=dialect,
-                seal=seal,
-                books=self._books,
-                in_flight=self._in_flight,
-                parking=parking_limits(section),
-                metrics=self.metrics.acquirer(section.id),
-            ),
-            advice=Advice(dialect=dialect, seal=seal, books=self._books, in_flight=self._in_flight),
-            last_answer=LastAnswer(
-                dialect=dialect,
-                seal=seal,
-                books=self._books,
-                in_flight=self._in_flight,
-                count_reprint=self.metrics.acquirer(section.id).reprints.inc,
-            ),
-            totals=Totals(
-                dialect=dialect,
-                seal=seal,
-                books=self._books,
-                settle=self._settle,
-                in_flight=self._in_flight,
-                network_terminals=section.network_terminals,
-                metrics=self.metrics.acquirer(section.id),
-            ),
-            metrics=self.metrics.acquirer(section.id),
-            reactor=self._reactor,
-            now=utc_now,
-            monotonic=time.perf_counter,
         )
 
     def _port(self, section: AcquirerSection) -> AcquirerPort:

@@ -52,8 +52,8 @@ class Reversal:
         seal: Seal,
         books: Books,
         in_flight: InFlight,
-        parking: ParkingLimits | None = None,
-        metrics: AcquirerMetrics | None = None,
+        parking: ParkingLimits | None,
+        metrics: AcquirerMetrics,
     ) -> None:
         self._dialect = dialect
         self._seal = seal
@@ -96,7 +96,7 @@ class Reversal:
                 raise Refusal(ResponseCode.IN_PROGRESS, "the original has no known outcome yet")
 
     def _count(self, result: ReversalResult) -> None:
-        if self._metrics is None or not isinstance(result, OriginalFound) or result.sale is None:
+        if not isinstance(result, OriginalFound) or result.sale is None:
             return
         if result.parking is Parking.PARKED:
             self._metrics.parked_sales.inc()

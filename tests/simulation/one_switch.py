@@ -1,37 +1,26 @@
-"""One switch process of the simulation: what `switch.main` puts together, on the virtual clock, over the shared database and module."""
+"""One switch process of the simulation: what `switch.main` puts together, on the virtual clock, over a shared database and module."""
 
 from functools import partial
 from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from acquirers.datafono import DatafonoDialect
 from config.acquirer import AcquirerSection
 from config.switch import SwitchSection
-from switch.advice import Advice
 from switch.batching import Batcher
-from switch.exchange import Exchange
 from switch.in_flight import InFlight
-from switch.last_answer import LastAnswer
 from switch.listener import AcquirerPort, ConnectionContext
 from switch.meter_queue import MeterQueue
 from switch.metrics import Metrics
-from switch.recharge import Recharge
+from switch.network import Shared, exchange_of
 from switch.resolver import Resolver
-from switch.reversal import Reversal
-from switch.seal import Seal
 from switch.steps import Books
-from switch.totals import Totals
 from switch.undelivered import UndeliveredAnswers
 from tests.simulation.database import SimulatedDatabase
 from tests.simulation.faults import CrashPoint
 from tests.simulation.module import ModuleLink, SimulatedModule
 from tests.simulation.process import Process
 from tests.simulation.setting import Setting
-
-
-def _made(use_case: type[Any], **parts: Any) -> Any:
-    return use_case(**parts)
 
 
 class OneSwitch:
@@ -69,7 +58,20 @@ class OneSwitch:
             last_answer=self._batcher("last_answer"),
             find_unresolved=self._find_unresolved,
         )
-        self._exchange = self._exchange_of(network, ModuleLink(module, process, setting))
+        self._exchange = exchange_of(
+            network,
+            Shared(
+                module=ModuleLink(module, process, setting),
+                books=self._books,
+                settle=self._batcher("settle"),
+                in_flight=self._in_flight,
+                meters=MeterQueue(),
+                metrics=self._metrics,
+                reactor=process.clock,
+                now=setting.now,
+                monotonic=setting.clock.seconds,
+            ),
+        )
         undelivered = UndeliveredAnswers(
             write=self._batcher("undelivered"), lost=self._metrics.undelivered_lost, now=setting.now
         )
@@ -89,40 +91,6 @@ class OneSwitch:
             reactor=process.clock,
             now=setting.now,
             monotonic=setting.clock.seconds,
-        )
-
-    def _exchange_of(self, network: AcquirerSection, link: ModuleLink) -> Exchange:
-        dialect = DatafonoDialect()
-        seal = Seal(
-            link,
-            dialect,
-            register_id=network.mac.register_id,
-            scheme=network.mac.scheme,
-            is_diversified=network.mac.is_diversified_by_terminal,
-        )
-        metrics = self._metrics.acquirer(network.id)
-        settle = self._batcher("settle")
-        use_case = partial(_made, dialect=dialect, seal=seal, books=self._books, in_flight=self._in_flight)
-        return Exchange(
-            network,
-            dialect=dialect,
-            seal=seal,
-            books=self._books,
-            recharge=use_case(
-                Recharge,
-                module=link,
-                meters=MeterQueue(),
-                reactor=self.process.clock,
-                busy_seconds_max=network.answer_deadline_seconds / 2,
-            ),
-            reversal=use_case(Reversal),
-            advice=use_case(Advice),
-            last_answer=use_case(LastAnswer, count_reprint=metrics.reprints.inc),
-            totals=use_case(Totals, settle=settle, network_terminals=network.network_terminals, metrics=metrics),
-            metrics=metrics,
-            reactor=self.process.clock,
-            now=self._setting.now,
-            monotonic=self._setting.clock.seconds,
         )
 
     def start(self) -> None:

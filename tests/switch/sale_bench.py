@@ -10,25 +10,18 @@ from prometheus_client import CollectorRegistry
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import Clock
 
-from acquirers.datafono import DatafonoDialect
 from acquirers.response_codes import ISO_1987
 from config.acquirer import AcquirerSection, MacSection
 from messages.codec import DATAFONO
 from messages.iso_message import IsoMessage
 from messages.mac import splice_mac, split_mac, with_placeholder
 from messages.tpdu import Tpdu, split_tpdu
-from switch.advice import Advice
-from switch.exchange import Exchange
 from switch.in_flight import InFlight
-from switch.last_answer import LastAnswer
 from switch.listener import ConnectionContext
 from switch.meter_queue import MeterQueue
 from switch.metrics import Metrics
-from switch.recharge import Recharge
-from switch.reversal import Reversal, parking_limits
-from switch.seal import Seal
+from switch.network import Shared, exchange_of
 from switch.steps import Books
-from switch.totals import Totals
 from tests.switch.fakes import HANG as HANG
 from tests.switch.fakes import Fake as Fake
 from tests.switch.fakes import Hang as Hang
@@ -379,48 +372,21 @@ class Bench:
                 **changes,
             }
         )
-        ledger, dialect = self.ledger, DatafonoDialect()
-        seal = Seal(self.module, dialect, register_id=5, scheme="X9.19", is_diversified=True)
-        books = self._books()
-        self.recharge = Recharge(
-            dialect=dialect,
-            seal=seal,
-            module=self.module,
-            books=books,
-            in_flight=self.in_flight,
-            meters=MeterQueue(),
-            reactor=self.clock,
-            busy_seconds_max=BUSY_SECONDS_MAX,
-        )
-        self.exchange = Exchange(
+        self.exchange = exchange_of(
             self.section,
-            dialect=dialect,
-            seal=seal,
-            books=books,
-            recharge=self.recharge,
-            reversal=self._reversal(dialect, seal, books),
-            advice=Advice(dialect=dialect, seal=seal, books=books, in_flight=self.in_flight),
-            last_answer=LastAnswer(
-                dialect=dialect,
-                seal=seal,
-                books=books,
+            Shared(
+                module=self.module,
+                books=self._books(),
+                settle=self.ledger.settle,
                 in_flight=self.in_flight,
-                count_reprint=self.metrics.acquirer("banco").reprints.inc,
+                meters=MeterQueue(),
+                metrics=self.metrics,
+                reactor=self.clock,
+                now=lambda: self.now,
+                monotonic=self.clock.seconds,
             ),
-            totals=Totals(
-                dialect=dialect,
-                seal=seal,
-                books=books,
-                settle=ledger.settle,
-                in_flight=self.in_flight,
-                network_terminals=self.section.network_terminals,
-                metrics=self.metrics.acquirer("banco"),
-            ),
-            metrics=self.metrics.acquirer("banco"),
-            reactor=self.clock,
-            now=lambda: self.now,
-            monotonic=self.clock.seconds,
         )
+        self.recharge = self.exchange.recharge
 
     def _books(self) -> Books:
         ledger = self.ledger
@@ -432,16 +398,6 @@ class Bench:
             advise=ledger.advise,
             last_answer=ledger.last_answer,
             find_unresolved=ledger.find_unresolved,
-        )
-
-    def _reversal(self, dialect: DatafonoDialect, seal: Seal, books: Books) -> Reversal:
-        return Reversal(
-            dialect=dialect,
-            seal=seal,
-            books=books,
-            in_flight=self.in_flight,
-            parking=parking_limits(self.section),
-            metrics=self.metrics.acquirer("banco"),
         )
 
     @staticmethod
