@@ -184,12 +184,13 @@ def _write(connection: Connection, ends: list[_End], winners: dict[int, Posting]
     claims = end_claims(
         [end.posting.sale for end in posts], [end.posting.sale for end in ends if isinstance(end.posting, SaleVoid)]
     )
-    moves = [_move_accounts(ends)] if ends else []
+    account_ids = _accounts_moved(ends)
+    moves = [_move_accounts(ends, account_ids)] if ends else []
     written, *others = together(connection, (_WRITE, values), *claims, *moves)
     stored, released = written.rows[0]
     assert released == len(ends), "a reserved sale holds its meter"
     for each in others[len(claims) :]:
-        assert each.rowcount == len(_accounts_moved(ends)), "every account of a posting exists"
+        assert each.rowcount == len(account_ids), "every account of a posting exists"
     return [positions[position - 1] for position in stored]
 
 
@@ -300,8 +301,8 @@ def _accounts_moved(ends: list[_End]) -> list[int]:
     return sorted(lines | {end.float_account_id for end in ends})
 
 
-def _move_accounts(ends: list[_End]) -> tuple[TextClause, dict[str, str]]:
-    """Return the statement that moves the balances and gives the floats' reservations back."""
+def _move_accounts(ends: list[_End], ids: list[int]) -> tuple[TextClause, dict[str, str]]:
+    """Return the statement that moves the balances of *ids* and gives the floats' reservations back."""
     amounts: dict[int, int] = {}
     released: dict[int, int] = {}
     for end in ends:
@@ -309,7 +310,6 @@ def _move_accounts(ends: list[_End]) -> tuple[TextClause, dict[str, str]]:
         released[end.float_account_id] = released.get(end.float_account_id, 0) + paid
         for line in end.lines:
             amounts[line.account_id] = amounts.get(line.account_id, 0) + line.amount_centavos
-    ids = _accounts_moved(ends)
     return _MOVE_ACCOUNTS, {
         "ids": arrays.ints(ids),
         "amounts": arrays.ints([amounts.get(account_id, 0) for account_id in ids]),
