@@ -1,6 +1,5 @@
 """What a datáfono asks for: from a decoded message of dialect ``datafono`` to a call. Source: docs/wire/datafono.md."""
 
-import hashlib
 from datetime import date, datetime
 
 from acquirers.calls import (
@@ -22,6 +21,7 @@ from acquirers.datafono_totals import (
     read_theirs,
     totals_digest,
 )
+from acquirers.digest import digest_of
 from messages.iso_message import FieldMalformed, FieldMissing, IsoMessage
 from messages.subfields import SubElement, SubElementError, first_value, parse_sub_elements
 from messages.transmission_time import TransmissionTimeError, read_transmission_time
@@ -288,10 +288,8 @@ def _obligation(message: IsoMessage, kind: OrderKind) -> tuple[str | None, Centa
 
 
 def digest(message: IsoMessage) -> bytes:
-    """SHA-256 over the message class and `DIGEST_FIELDS`, each as number, length and value, so that no two contents look alike."""
-    fields = message.fields
-    parts = [f"{number}:{len(value)}:{value}" for number in DIGEST_FIELDS if (value := fields.get(number)) is not None]
-    return hashlib.sha256("|".join([message.message_class, *parts]).encode("latin-1")).digest()
+    """Return the digest over `DIGEST_FIELDS`."""
+    return digest_of(message, DIGEST_FIELDS)
 
 
 def rrn(message: IsoMessage, now: datetime) -> str:

@@ -4,8 +4,7 @@ Every sale takes from the network's float, so every sale is a debit (76, 88) and
 standard has no element that tells recharges from payments, so data element 48 does.
 """
 
-import hashlib
-
+from acquirers.digest import digest_of
 from messages.iso_message import IsoMessage
 from messages.subfields import first_value, parse_sub_elements, write_sub_elements
 from vending.response_code import Refusal, ResponseCode
@@ -52,10 +51,8 @@ def read_theirs(message: IsoMessage) -> TheirTotals:
 
 
 def totals_digest(message: IsoMessage) -> bytes:
-    """SHA-256 over the message class and `TOTALS_DIGEST_FIELDS`, each as number, length and value."""
-    fields = message.fields
-    parts = [f"{each}:{len(value)}:{value}" for each in TOTALS_DIGEST_FIELDS if (value := fields.get(each)) is not None]
-    return hashlib.sha256("|".join([message.message_class, *parts]).encode("latin-1")).digest()
+    """Return the digest over `TOTALS_DIGEST_FIELDS`."""
+    return digest_of(message, TOTALS_DIGEST_FIELDS)
 
 
 def totals_fields(message: IsoMessage, order: TotalsOrder, compared: Compared) -> dict[int, str]:
