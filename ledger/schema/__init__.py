@@ -1,0 +1,53 @@
+"""The tables of the ledger, as SQLAlchemy Core metadata; the migrations make exactly this and a test says so.
+
+Rules of the house:
+
+- Money is ``*_centavos`` (bigint), units are ``*_tenths``, rates ``*_e4``. No numeric, no float. Times are ``timestamptz``.
+- The tables that grow with every sale (journal, sale, token, entry, posting, outbox) carry no foreign keys: each would lock and
+  probe one more row per line. `ledger.check` proves what the keys would have enforced.
+- No triggers and no stored procedures, so that other engines that speak PostgreSQL's wire can run it.
+
+To fill an empty database see `ledger.opening`, which also writes the opening entries.
+"""
+
+from ledger.schema.adjustments import adjustment, adjustment_token
+from ledger.schema.books import account, entry, posting
+from ledger.schema.columns import account_id, ledger_id, metadata
+from ledger.schema.journal import journal, undelivered_answer
+from ledger.schema.meters import account_holder, key_register, meter, obligation, tariff_version
+from ledger.schema.networks import acquirer, terminal
+from ledger.schema.sales import confirmation, outbox, parked_token, reprint, sale, token
+from ledger.schema.settlement import closed_day, day_total, reconciliation
+
+SCHEMA_VERSION = "0002"
+"""The newest migration this program knows; a database that is newer is refused."""
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "account",
+    "account_holder",
+    "account_id",
+    "acquirer",
+    "adjustment",
+    "adjustment_token",
+    "closed_day",
+    "confirmation",
+    "day_total",
+    "entry",
+    "journal",
+    "key_register",
+    "ledger_id",
+    "metadata",
+    "meter",
+    "obligation",
+    "outbox",
+    "parked_token",
+    "posting",
+    "reconciliation",
+    "reprint",
+    "sale",
+    "tariff_version",
+    "terminal",
+    "token",
+    "undelivered_answer",
+]
