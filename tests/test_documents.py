@@ -8,6 +8,7 @@ from sqlalchemy import CheckConstraint
 
 from cli.main import main
 from ledger.schema import sale
+from vending import standing
 from vending.sale import SaleState, render_markdown
 
 ROOT = Path(__file__).parents[1]
@@ -17,6 +18,11 @@ def test_the_life_of_a_sale_is_the_table_in_the_code() -> None:
     """docs/sale-life.md shows the table that the code goes by."""
     text = (ROOT / "docs/sale-life.md").read_text()
     assert render_markdown().strip() in text
+
+
+def test_every_state_on_every_event_is_the_table_in_the_code() -> None:
+    """docs/sale-life.md shows what each event makes of each standing, as the code has it."""
+    assert standing.render_markdown() in (ROOT / "docs/sale-life.md").read_text()
 
 
 def test_the_ledger_stores_states_of_that_table() -> None:
