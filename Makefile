@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help env demo test check lint types contracts tests wheel bench fuzz torture simulate lock clean
+.PHONY: help env demo test check lint types contracts tests wheel bench interop fuzz torture simulate lock clean
 
 help: ## what can be done
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -19,7 +19,9 @@ $(VENV)/.installed: requirements/dev.txt setup.cfg pyproject.toml
 demo: env ## a town, a switch, a security module, one sale, its ticket, the meter's answer
 	$(BIN)/eudora demo
 
-test: env lint types contracts tests ## everything that must be green
+# The three checks run beside the tests and each tells at its end; the tests tell as they go.
+test: env ## everything that must be green
+	@$(MAKE) --no-print-directory -j4 --output-sync=target lint types contracts tests
 
 check: test
 
@@ -33,8 +35,12 @@ types: env
 contracts: env
 	$(BIN)/lint-imports
 
+# As many processes as the machine has cores, four at most. A file of tests stays in one of them; each has a PostgreSQL of its own.
+# The + keeps make from holding the output back; the $(if) keeps `make -n` from running them for it.
+WORKERS ?= $(shell cores=$$(nproc 2>/dev/null || echo 2); echo $$((cores > 4 ? 4 : cores)))
+
 tests: env
-	$(BIN)/pytest
+	+$(if $(findstring n,$(firstword -$(MAKEFLAGS))),@echo )$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 wheel: env ## build the wheel
 	rm -rf build *.egg-info dist
@@ -42,6 +48,10 @@ wheel: env ## build the wheel
 
 bench: env ## the sale benchmark, beside pgbench on the same server
 	$(BIN)/eudora bench --json
+
+interop: env ## programs of other makers (iso8583sim, tshark) against a running switch; records what they said for the tests
+	@command -v tshark > /dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends tshark; }
+	$(BIN)/python -W ignore -m tests.interop.run_interop
 
 SECONDS ?= 60
 

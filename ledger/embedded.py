@@ -94,6 +94,7 @@ class EmbeddedPostgres:
             if not (self.directory / "PG_VERSION").exists():
                 self._make_cluster()
             if not self.is_running():
+                self._disown_dead()
                 self._start_server()
 
     def stop(self) -> None:
@@ -104,10 +105,32 @@ class EmbeddedPostgres:
 
     def is_running(self) -> bool:
         """Whether a server runs on this data directory."""
-        if not (self.directory / "postmaster.pid").exists():
+        pid = self._postmaster_pid()
+        if pid is None or _is_zombie(pid):
             return False
         command = [str(program("pg_ctl")), "status", "-D", str(self.directory)]
         return subprocess.run(command, capture_output=True, check=False, cwd="/", **_identity()).returncode == 0  # noqa: S603
+
+    def _postmaster_pid(self) -> int | None:
+        """Return who holds the data directory, by his lock file; None: nobody."""
+        try:
+            return int((self.directory / "postmaster.pid").read_text().split()[0])
+        except (OSError, ValueError, IndexError):
+            return None
+
+    def _disown_dead(self) -> None:
+        """Let a new postmaster see that the one in the lock files is dead, where his zombie answers to signals as the living do.
+
+        Only the process id is changed, to one that a postmaster knows for no postmaster's: the process that starts him. By the rest of
+        the file he makes sure that no backend of the dead one goes on.
+        """
+        pid = self._postmaster_pid()
+        if pid is None or not _is_zombie(pid):
+            return
+        for lock in (self.directory / "postmaster.pid", self.socket_directory / ".s.PGSQL.5432.lock"):
+            if lock.exists():
+                first, *rest = lock.read_text().split("\n")
+                lock.write_text("\n".join([str(os.getpid()) if first == str(pid) else first, *rest]))
 
     def _make_cluster(self) -> None:
         account = _account()
@@ -202,6 +225,15 @@ def _identity() -> _Identity:
     account = _account()
     # The group too: whoever keeps root's group is judged by the group's permissions and not by those of the others.
     return {} if account is None else {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+
+
+def _is_zombie(pid: int) -> bool:
+    """Whether a process has ended and its parent has not taken note of it; False where there is no ``/proc``."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return status.rpartition(")")[2].split()[0] == "Z"
 
 
 def _open_for_search(directory: Path) -> None:

@@ -3,6 +3,7 @@
 import itertools
 import secrets
 import socket
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,12 +12,15 @@ from messages.framing import Frame, FrameReader, FrameStyle, KeepAlive, write_fr
 from messages.iso_message import IsoMessage
 from messages.mac import covered
 from pos import requests
+from pos.dialogue import IN_PROGRESS
 from pos.mac import Signer, signer
 from pos.requests import Moment
 from pos.store import TerminalIdentity
 
 TPDU = bytes.fromhex("6000010002")
 TPDU_SWAPPED = bytes.fromhex("6000020001")
+
+PATIENCE_SECONDS = 30.0
 
 _stans = itertools.count(secrets.randbelow(900_000) + 1)
 
@@ -74,8 +78,16 @@ class RawTerminal:
         assert isinstance(self.read_event(), KeepAlive)
 
     def ask(self, message: IsoMessage) -> IsoMessage:
-        """Send a signed request and return its answer, whose MAC must be right."""
-        return self.ask_body(self.seal(message))
+        """Send a signed request and return its answer, whose MAC must be right.
+
+        Like a datáfono it repeats what is not final: on a busy machine a module or a deadline is late without anything being broken.
+        """
+        answer = self.ask_body(self.seal(message))
+        give_up_at = time.monotonic() + PATIENCE_SECONDS
+        while answer.get(39) == IN_PROGRESS and time.monotonic() < give_up_at:
+            time.sleep(0.2)
+            answer = self.ask_body(self.seal(requests.as_repeat(message)))
+        return answer
 
     def ask_body(self, body: bytes) -> IsoMessage:
         self.send_body(body)

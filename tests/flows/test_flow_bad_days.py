@@ -123,7 +123,7 @@ def test_a_database_gone_for_a_moment_costs_nothing(
     server.stop()
     try:
         message = terminal.recharge(DEMO_METER_NUMBER, 1_000_000)
-        answer = terminal.ask(message)
+        answer = terminal.ask_body(terminal.seal(message))
         assert answer.text(39) in {"92", NOT_FINAL}
         inquiry = requests.inquiry(
             terminal.identity, terminal.moment(), meter_number=DEMO_METER_NUMBER, trial_centavos=None
@@ -245,7 +245,7 @@ def test_the_deadline_answers_what_is_not_known_yet(
         connection.exec_driver_sql("SELECT 1 FROM meter WHERE meter_number = %s FOR UPDATE", (number,))
         message = terminal.recharge(number, 1_000_000)
         started = time.monotonic()
-        answer = terminal.ask(message)
+        answer = terminal.ask_body(terminal.seal(message))
         assert answer.text(39) == NOT_FINAL
         assert time.monotonic() - started < DEADLINE_SECONDS + 2
     final = DATAFONO.decode(_final_answer(open_terminal, terminal, message))

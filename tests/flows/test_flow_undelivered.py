@@ -79,6 +79,8 @@ def _repeat_gets_the_stored_answer(
     books: Books, open_terminal: OpenTerminal, terminal: RawTerminal, message: IsoMessage
 ) -> None:
     again = open_terminal(terminal.identity.terminal_id)
+    # A switch that has just started may not know yet; its answer is not final then.
+    again.ask(requests.as_repeat(message))
     first = again.ask_raw(again.seal(requests.as_repeat(message)))
     stored = books.value(
         "SELECT answer FROM journal WHERE stan = :stan AND terminal_code = :terminal AND message_class = '0200'",

@@ -8,7 +8,7 @@ from sqlalchemy import Engine, create_engine, text
 
 from ledger.database import open_engine
 from ledger.embedded import EmbeddedPostgres
-from tests.conftest import TEMPLATE
+from tests.conftest import CLONE
 from tests.ledger.books import Books
 
 _numbers = count(1)
@@ -23,7 +23,7 @@ def new_database(postgres_server: EmbeddedPostgres) -> Iterator[Callable[[], Eng
     def make() -> Engine:
         name = f"ledger_{next(_numbers)}"
         with administration.connect() as connection:
-            connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}"))
+            connection.execute(text(CLONE.format(name=name)))
         engine = open_engine(postgres_server.dsn_of(name))
         made.append((name, engine))
         return engine

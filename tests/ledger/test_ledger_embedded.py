@@ -1,5 +1,7 @@
 """The embedded server: start, stop, several at once, long paths, and what a database that goes away looks like."""
 
+import os
+import signal
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -17,12 +19,14 @@ from ledger.opening import open_chart
 from ledger.resolve import unresolved
 from ledger.upgrade import upgrade
 from tests.ledger.books import NOW, Books, watch_statements
+from tests.quick_disk import quick_directory
+from torture.processes import children, orphans_adopted, reap, send_signal
 
 
 @pytest.fixture
 def directory() -> Iterator[Path]:
     """A directory that nobody else may list."""
-    with tempfile.TemporaryDirectory(prefix="eudora-embedded-") as name:
+    with tempfile.TemporaryDirectory(prefix="eudora-embedded-", dir=quick_directory()) as name:
         yield Path(name)
 
 
@@ -51,6 +55,29 @@ def test_data_survives_a_restart_and_starting_twice_is_harmless(directory: Path)
         assert settings == {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on", "listen_addresses": ""}
     finally:
         server.stop()
+
+
+def test_a_killed_postmaster_that_nobody_buried_is_not_taken_for_a_living_one(directory: Path) -> None:
+    """In a container its zombie may stay for ever. It is seen as dead, and the next server starts beside it."""
+    server = EmbeddedPostgres(directory / "postgres")
+    with orphans_adopted():
+        server.start()
+        postmaster = int((server.directory / "postmaster.pid").read_text().split()[0])
+        backends = children(postmaster)
+        assert send_signal(postmaster, signal.SIGKILL)
+        try:
+            reap(backends, seconds=20)
+            assert postmaster in children(os.getpid()), "its zombie is there"
+            assert not server.is_running()
+            server.start()
+            assert server.is_running()
+            engine = open_engine(server.dsn)
+            with engine.connect() as connection:
+                assert connection.execute(text("SELECT 1")).scalar_one() == 1
+            engine.dispose()
+        finally:
+            server.stop()
+            reap([postmaster], seconds=20)
 
 
 def test_a_long_path_gets_a_short_socket_and_two_servers_run_beside_each_other(directory: Path) -> None:
