@@ -1,6 +1,6 @@
 """Does a sale take longer when there are many before it? Times inquiries, reservations and posts on ledgers of several sizes.
 
-Run ``python -m benchmarks.growth``; ``--sales`` names the sizes of the past. A thousand real sales are made, then copied by set-based SQL
+Run ``python -m benchmarks.growth``; ``--pasts`` names the pasts as SALES:MONTHS. A thousand real sales are made, then copied by set-based SQL
 with other ids, times, meters and token identifiers until the past is as large as asked for. Every size is a database of its own and they
 are asked in turns, so that whatever else the machine does falls on all of them. Balances are not copied, so the ledger's
 own check would not agree afterwards; what is timed reads none of them.
@@ -17,16 +17,18 @@ from statistics import median
 
 from sqlalchemy import Connection, Engine, Table, create_engine, text
 
-from benchmarks.ledger_batches import ANSWER, POLICY, TERMINALS, orders, seed
+from benchmarks.ledger_batches import ANSWER, POLICY, START, TERMINALS, orders, seed
 from ledger import schema
 from ledger.database import open_engine
 from ledger.embedded import EmbeddedPostgres
 from ledger.inquire import inquire
+from ledger.last_answer import find_last_answers
+from ledger.months import PARTITIONED, make_months
 from ledger.post import post
 from ledger.reserve import Reserver
 from ledger.tariffs import load_tariffs
 from vending.money import Centavos
-from vending.order import Inquiry, Reserved, ReservedSale, SaleOrder, SalePost
+from vending.order import Inquiry, LastAnswerInquiry, Repeated, Reserved, ReservedSale, SaleOrder, SalePost
 from vending.secret import Secret
 
 PATTERN = 1_000
@@ -36,11 +38,10 @@ ID_STEP = 100_000
 COPIES_PER_STATEMENT = 100
 WARM_UP_ROUNDS = 10
 """Statements are prepared by then."""
-AFTER = timedelta(days=400)
-"""The sales that are timed come after all copies."""
+MONTH = timedelta(days=31)
 
 _SHIFTED_METER = "(meter_id - 1 + k * 613) % CAST(:meters AS bigint) + 1"
-_LATER = "{0} + k * INTERVAL '30 minutes'"
+_LATER = "{0} + k * CAST(:apart AS interval)"
 _MOVED = {
     "sale": {
         "id": "id + k * :step",
@@ -56,7 +57,11 @@ _MOVED = {
         "posted_at": _LATER.format("posted_at"),
         "local_date": f"CAST({_LATER.format('local_date')} AS date)",
     },
-    "posting": {"entry_id": "entry_id + k * :step", "meter_id": _SHIFTED_METER},
+    "posting": {
+        "entry_id": "entry_id + k * :step",
+        "meter_id": _SHIFTED_METER,
+        "posted_on": f"CAST({_LATER.format('posted_on')} AS date)",
+    },
     "journal": {
         "sale_id": "sale_id + k * :step",
         **{name: _LATER.format(name) for name in ("transmitted_at", "received_at", "answered_at")},
@@ -71,7 +76,7 @@ _PATTERN_OF = {
 }
 
 
-def copy(connection: Connection, first: int, stop: int, *, last: int, meters: int) -> None:
+def copy(connection: Connection, first: int, stop: int, *, last: int, meters: int, apart: timedelta) -> None:
     """Add the copies numbered *first* to *stop* of every sale up to id *last*."""
     tables: list[Table] = [schema.sale, schema.token, schema.entry, schema.posting, schema.journal]
     for table in tables:
@@ -82,7 +87,8 @@ def copy(connection: Connection, first: int, stop: int, *, last: int, meters: in
             f"INSERT INTO {table.name} ({', '.join(names)}) SELECT {values} FROM {table.name},"
             f" generate_series(CAST(:first AS bigint), CAST(:stop AS bigint) - 1) AS k WHERE {_PATTERN_OF[table.name]}"
         )
-        parameters: dict[str, int] = {"first": first, "stop": stop, "last": last, "step": ID_STEP, "meters": meters}
+        parameters: dict[str, object] = {"first": first, "stop": stop, "last": last, "step": ID_STEP, "meters": meters}
+        parameters["apart"] = apart
         connection.execute(
             text(statement), {name: value for name, value in parameters.items() if f":{name}" in statement}
         )
@@ -105,12 +111,17 @@ def sell(engine: Engine, reserver: Reserver, batch: list[SaleOrder]) -> tuple[fl
     return middle - started, time.perf_counter() - middle, len(reserved)
 
 
-def grow(engine: Engine, past: int, wanted: int, *, last: int, meters: int) -> int:
-    """Copy until the past has *wanted* sales; return how many there are."""
+def grow(engine: Engine, past: int, wanted: int, *, last: int, meters: int, months: int) -> int:
+    """Copy until the past has *wanted* sales, evenly over *months* whose tables are made first; return how many there are."""
     first, stop = past // PATTERN, max(wanted // PATTERN, past // PATTERN)
+    apart = months * MONTH // stop
+    with engine.begin() as connection:
+        for table in PARTITIONED.values():
+            make_months(connection, table, {(START + n * MONTH).date().replace(day=1) for n in range(months + 2)})
     for begin in range(first, stop, COPIES_PER_STATEMENT):
         with engine.begin() as connection:
-            copy(connection, begin, min(begin + COPIES_PER_STATEMENT, stop), last=last, meters=meters)
+            end = min(begin + COPIES_PER_STATEMENT, stop)
+            copy(connection, begin, end, last=last, meters=meters, apart=apart)
     with engine.begin() as connection:
         connection.execute(text("SELECT setval('ledger_id', (SELECT max(id) FROM sale))"))
         # Identifiers of copied tokens may lie ahead of their meters' own.
@@ -129,7 +140,7 @@ def grow(engine: Engine, past: int, wanted: int, *, last: int, meters: int) -> i
 class Ledger:
     """A ledger with a past of one size, and the times of what was asked of it."""
 
-    def __init__(self, dsn: str, *, past: int, meters: int) -> None:
+    def __init__(self, dsn: str, *, past: int, months: int, meters: int) -> None:
         self.engine = open_engine(dsn)
         seed(self.engine, meters)
         self._tariffs = load_tariffs(self.engine)
@@ -141,13 +152,16 @@ class Ledger:
         assert last < ID_STEP
         # Without the limits of time that a ledger's own statements have.
         copier = create_engine(dsn)
-        self.past = grow(copier, PATTERN, past, last=last, meters=meters)
+        self.past = grow(copier, PATTERN, past, last=last, meters=meters, months=months)
+        self.months = months
+        # The sales that are timed come after all copies, in the last month that has a table.
+        self.after = months * MONTH
         copier.dispose()
         self.seconds: dict[tuple[int, str], list[float]] = {}
 
     def ask(self, batch: list[SaleOrder], *, is_timed: bool) -> None:
         """Inquire about, reserve and post one batch."""
-        batch = [_later(order) for order in batch]
+        batch = [_later(order, self.after) for order in batch]
         inquiries = [
             Inquiry(
                 acquirer_id=order.key.acquirer_id,
@@ -165,26 +179,47 @@ class Ledger:
         reserving, posting, sold = sell(self.engine, self._reserver, batch)
         assert sold == len(batch), f"{sold} of {len(batch)} were sold"
         if is_timed:
-            for step, took in (("inquire", inquiring), ("reserve", reserving), ("post", posting)):
+            taken = {"inquire": inquiring, "reserve": reserving, "post": posting, **self._ask_again(batch)}
+            for step, took in taken.items():
                 self.seconds.setdefault((len(batch), step), []).append(took)
+
+    def _ask_again(self, batch: list[SaleOrder]) -> dict[str, float]:
+        """Repeat the requests of a batch, and ask for the last answers of their terminals; return the seconds of each."""
+        started = time.perf_counter()
+        repeated = self._reserver.reserve(batch)
+        middle = time.perf_counter()
+        assert all(isinstance(each, Repeated) for each in repeated)
+        inquiries = [
+            LastAnswerInquiry(
+                acquirer_id=order.key.acquirer_id,
+                terminal_id=order.key.terminal_id,
+                original=None,
+                asked_at=order.received_at,
+            )
+            for order in batch
+        ]
+        find_last_answers(self.engine, inquiries)
+        return {"repeat": middle - started, "last_answer": time.perf_counter() - middle}
 
     def result(self) -> dict[str, object]:
         """Return the medians in milliseconds."""
         medians = {
             f"{step}_{size}_p50_ms": round(1000 * median(took), 2) for (size, step), took in self.seconds.items()
         }
-        return {"past_sales": self.past, **medians}
+        return {"past_sales": self.past, "past_months": self.months, **medians}
 
 
-def _later(order: SaleOrder) -> SaleOrder:
-    key = replace(order.key, transmitted_at=order.key.transmitted_at + AFTER)
-    return replace(order, key=key, received_at=order.received_at + AFTER)
+def _later(order: SaleOrder, after: timedelta) -> SaleOrder:
+    key = replace(order.key, transmitted_at=order.key.transmitted_at + after)
+    return replace(order, key=key, received_at=order.received_at + after)
 
 
 def main() -> None:
     """Grow, measure, and print one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sales", default="1000,100000,1000000", help="sizes of the past, ascending, in thousands")
+    parser.add_argument(
+        "--pasts", default="1000:1,1000000:1,1000000:36", help="SALES:MONTHS of each past, sales in thousands"
+    )
     parser.add_argument("--meters", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--batches", default="1,64")
@@ -194,10 +229,12 @@ def main() -> None:
         server.start()
         try:
             ledgers = []
-            for past in map(int, options.sales.split(",")):
+            for each in options.pasts.split(","):
+                past, months = map(int, each.split(":"))
+                name = f"past_{past}_{months}"
                 with create_engine(server.dsn, isolation_level="AUTOCOMMIT").connect() as connection:
-                    connection.execute(text(f"CREATE DATABASE past_{past}"))
-                ledgers.append(Ledger(server.dsn_of(f"past_{past}"), past=past, meters=options.meters))
+                    connection.execute(text(f"CREATE DATABASE {name}"))
+                ledgers.append(Ledger(server.dsn_of(name), past=past, months=months, meters=options.meters))
             for size in map(int, options.batches.split(",")):
                 batches = orders(size, options.meters, 10_000_000 * (1 + size), 1)
                 for turn in range(options.rounds + WARM_UP_ROUNDS):

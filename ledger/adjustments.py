@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Engine, text
 from ledger import arrays, schema
 from ledger.adjustment_rules import adjustment_lines
 from ledger.database import transact
+from ledger.entries import write_entry
 from sts.codes import BaseDate
 from sts.errors import FieldRangeError
 from sts.tid import next_tids
@@ -79,12 +80,6 @@ _FREE_IN_MONTH = text("""
 
 _DECIDE = text("""
     UPDATE adjustment SET state = :state, decided_by = :user, decided_at = :at, entry_id = :entry_id WHERE id = :id
-""")
-
-# Given in ascending order and looked up one by one, so that they are locked in ascending order.
-_MOVE_ACCOUNTS = text("""
-    UPDATE account SET balance_centavos = balance_centavos + o.amount
-    FROM unnest(CAST(:ids AS bigint[]), CAST(:amounts AS bigint[])) AS o (id, amount) WHERE account.id = o.id
 """)
 
 _STORE_DIGITS = text("""
@@ -327,45 +322,21 @@ def _meter_facts(row: Any, *, free_tokens_in_month: int) -> MeterFacts:
 
 
 def _post(connection: Connection, row: Any, at: datetime) -> int:
-    """Write the compensating entry and move the meter's remainder and the accounts, these last; return the entry's id."""
+    """Move the meter's remainder, and write the compensating entry; return its id."""
     kind = AdjustmentKind(row.kind)
-    lines = adjustment_lines(kind, Centavos(row.amount_centavos))
-    about = "" if row.sale_id is None else f" of sale {row.sale_id}"
-    entry_id: int = connection.execute(schema.ledger_id.next_value().select()).scalar_one()
-    connection.execute(
-        schema.entry.insert().values(
-            id=entry_id,
-            kind="adjustment",
-            posted_at=at,
-            local_date=local_date(at),
-            memo=f"adjustment {row.id}: {kind.value}{about}",
-        )
-    )
-    connection.execute(
-        schema.posting.insert(),
-        [
-            {
-                "entry_id": entry_id,
-                "line": number,
-                "account_id": line.account_id,
-                "amount_centavos": line.amount_centavos,
-                "meter_id": row.meter_id if line.is_remainder else None,
-            }
-            for number, line in enumerate(lines, 1)
-        ],
-    )
     if kind is AdjustmentKind.CREDIT:
         table = schema.meter
         added = table.c.remainder_centavos + row.amount_centavos
         connection.execute(table.update().where(table.c.id == row.meter_id).values(remainder_centavos=added))
-    lines.sort()
-    values = {
-        "ids": arrays.ints([line.account_id for line in lines]),
-        "amounts": arrays.ints([line.amount_centavos for line in lines]),
-    }
-    moved = connection.execute(_MOVE_ACCOUNTS, values)
-    assert moved.rowcount == len(lines), "every account of a posting exists"
-    return entry_id
+    about = "" if row.sale_id is None else f" of sale {row.sale_id}"
+    return write_entry(
+        connection,
+        kind="adjustment",
+        at=at,
+        memo=f"adjustment {row.id}: {kind.value}{about}",
+        lines=adjustment_lines(kind, Centavos(row.amount_centavos)),
+        meter_id=row.meter_id,
+    )
 
 
 def _reserve_token(connection: Connection, row: Any, meter: Any, at: datetime) -> None:
@@ -431,5 +402,6 @@ def _token_of(row: Any) -> AdjustmentToken:
         encryption_algorithm=row.encryption_algorithm,
         subclass=row.service,
         tokens=((row.tid, Tenths(row.units_tenths)),),
+        charged_centavos=Centavos(0),
     )
     return AdjustmentToken(request=request, digits=None if row.digits is None else Secret(row.digits))

@@ -13,6 +13,13 @@ from sqlalchemy import Connection, Engine, text
 
 from ledger.check_questions import QUESTIONS
 from ledger.database import allow_scans
+from ledger.module_proof import (
+    MINTED_CHECK,
+    POSTED_CHECK,
+    ModuleDays,
+    find_minted_without_sale,
+    find_posted_without_mint,
+)
 
 DIFFERENCES_PER_CHECK_MAX = 100
 """A broken ledger would fill the report; what matters is which checks fail and where to start looking."""
@@ -41,7 +48,7 @@ class RegisterCount(Protocol):
 
 
 class CheckResult(NamedTuple):
-    """One check. ``is_run`` is False for the counters when none were given."""
+    """One check. ``is_run`` is False for those that compare with the module when nothing was read from it."""
 
     name: str
     agree: bool
@@ -71,13 +78,16 @@ class CheckReport:
         }
 
 
-def check(engine: Engine, counters: Mapping[int, RegisterCount] | None) -> CheckReport:
+def check(
+    engine: Engine, counters: Mapping[int, RegisterCount] | None, module_days: ModuleDays | None = None
+) -> CheckReport:
     """Prove the ledger.
 
     Args:
         engine: the ledger.
         counters: by key register, read from the security module while no sale is on its way; None: not compared. A sale that
             is still reserved may have been minted, so its tokens are allowed for.
+        module_days: what the module minted on some days, read before; None: not compared one by one.
 
     Raises:
         sqlalchemy.exc.DBAPIError: the database cannot be reached.
@@ -86,13 +96,19 @@ def check(engine: Engine, counters: Mapping[int, RegisterCount] | None) -> Check
     differences: list[dict[str, Any]] = []
     with engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
         allow_scans(connection)
+        # Before the snapshot: whatever month leaves the database from here on waits.
+        connection.execute(text("LOCK TABLE journal, posting IN ACCESS SHARE MODE"))
         for name, question in QUESTIONS.items():
             rows = connection.execute(text(f"{question} LIMIT {DIFFERENCES_PER_CHECK_MAX}")).mappings().all()
             checks.append(CheckResult(name, not rows, is_run=True))
             differences += [{"check": name, **{key: _plain(value) for key, value in row.items()}} for row in rows]
         found = [] if counters is None else _compare_counters(connection, counters)
+        minted = [] if module_days is None else find_minted_without_sale(connection, module_days)
+        posted = [] if module_days is None else find_posted_without_mint(connection, module_days)
     checks.append(CheckResult(COUNTERS_CHECK, not found, is_run=counters is not None))
-    differences += found
+    checks.append(CheckResult(MINTED_CHECK, not minted, is_run=module_days is not None))
+    checks.append(CheckResult(POSTED_CHECK, not posted, is_run=module_days is not None))
+    differences += found + minted[:DIFFERENCES_PER_CHECK_MAX] + posted[:DIFFERENCES_PER_CHECK_MAX]
     return CheckReport(agree=not differences, checks=tuple(checks), differences=tuple(differences))
 
 

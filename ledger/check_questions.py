@@ -3,6 +3,7 @@
 # ruff: noqa: S608 - constants only, nothing from outside reaches these texts
 
 from ledger.chart import Account
+from ledger.network_questions import NETWORK_QUESTIONS
 
 _JOURNAL_OF_SALE = """
     j.transmitted_at = s.transmitted_at AND j.stan = s.stan AND j.terminal_code = s.terminal_code
@@ -17,17 +18,54 @@ _OBLIGATION_CONTROLS = (
     f"{Account.OBLIGATION_CAPITAL_RECEIVABLE.value}, {Account.OBLIGATION_INTEREST_RECEIVABLE.value})"
 )
 
+# What left the database counts by its sums; they stand for lines of no entry.
+_POSTINGS = """(
+    SELECT entry_id, line, account_id, amount_centavos, meter_id, obligation_id, part FROM posting
+    UNION ALL SELECT NULL, NULL, account_id, amount_centavos, NULLIF(meter_id, 0), NULLIF(obligation_id, 0), NULLIF(part, '')
+    FROM archived_posting_sum
+)"""
+
+
+def _is_archived(table_name: str, day: str) -> str:
+    """Whether the month of a day (an expression) has left the database; what it held is then in sums and counts only."""
+    months = f"SELECT month FROM archived_month WHERE table_name = '{table_name}'"
+    return f"coalesce(CAST(date_trunc('month', {day}) AS date) = ANY (ARRAY({months})), false)"
+
+
 QUESTIONS: dict[str, str] = {
     "entries-sum-to-zero": """
         SELECT entry_id, sum(amount_centavos) AS sum_centavos FROM posting GROUP BY entry_id HAVING sum(amount_centavos) <> 0
     """,
-    "entries-have-postings": """
-        SELECT coalesce(e.id, p.entry_id) AS entry_id FROM entry AS e
-        FULL JOIN (SELECT DISTINCT entry_id FROM posting) AS p ON p.entry_id = e.id WHERE e.id IS NULL OR p.entry_id IS NULL
+    "entries-have-postings": f"""
+        SELECT coalesce(e.id, p.entry_id) AS entry_id, e.local_date, p.posted_on FROM entry AS e
+        FULL JOIN (SELECT DISTINCT entry_id, posted_on FROM posting) AS p ON p.entry_id = e.id AND p.posted_on = e.local_date
+        WHERE e.id IS NULL OR (p.entry_id IS NULL AND NOT {_is_archived("posting", "e.local_date")})
     """,
-    "balances-equal-postings": """
+    "archived-months-held-their-entries": """
+        SELECT a.month, a.entries AS archived_entries, e.entries FROM (
+            SELECT month, sum(subject_count) AS entries FROM archived_month WHERE table_name = 'posting' GROUP BY month
+        ) AS a LEFT JOIN (
+            SELECT CAST(date_trunc('month', local_date) AS date) AS month, count(*) AS entries FROM entry
+            WHERE NOT EXISTS (SELECT FROM posting AS p WHERE p.entry_id = entry.id AND p.posted_on = entry.local_date) GROUP BY 1
+        ) AS e ON e.month = a.month
+        WHERE a.entries <> coalesce(e.entries, 0)
+    """,
+    "archived-months-held-their-sales": f"""
+        SELECT a.month, a.sales AS archived_sales, s.sales FROM (
+            SELECT month, sum(subject_count) AS sales FROM archived_month WHERE table_name = 'journal' GROUP BY month
+        ) AS a LEFT JOIN (
+            SELECT CAST(date_trunc('month', s.transmitted_at AT TIME ZONE 'UTC') AS date) AS month, count(*) AS sales FROM sale AS s
+            WHERE NOT EXISTS (SELECT FROM journal AS j WHERE {_JOURNAL_OF_SALE}) GROUP BY 1
+        ) AS s ON s.month = a.month
+        WHERE a.sales <> coalesce(s.sales, 0)
+    """,
+    "archived-postings-sum-to-zero": """
+        SELECT sum(amount_centavos) AS sum_centavos FROM archived_posting_sum HAVING sum(amount_centavos) <> 0
+    """,
+    "balances-equal-postings": f"""
         SELECT coalesce(a.id, p.account_id) AS account_id, a.balance_centavos, p.total AS postings_centavos FROM account AS a
-        FULL JOIN (SELECT account_id, sum(amount_centavos) AS total FROM posting GROUP BY account_id) AS p ON p.account_id = a.id
+        FULL JOIN (SELECT account_id, sum(amount_centavos) AS total FROM {_POSTINGS} AS each GROUP BY account_id) AS p
+            ON p.account_id = a.id
         WHERE a.id IS NULL OR a.balance_centavos <> coalesce(p.total, 0)
     """,
     "pending-equals-reserved-sales": """
@@ -48,12 +86,13 @@ QUESTIONS: dict[str, str] = {
         FROM obligation AS o FULL JOIN (
             SELECT obligation_id, coalesce(sum(amount_centavos) FILTER (WHERE part = 'capital'), 0) AS capital,
                 coalesce(sum(amount_centavos) FILTER (WHERE part = 'interest'), 0) AS interest
-            FROM posting WHERE account_id IN {_OBLIGATION_CONTROLS} GROUP BY obligation_id
+            FROM {_POSTINGS} AS each WHERE account_id IN {_OBLIGATION_CONTROLS} GROUP BY obligation_id
         ) AS p ON p.obligation_id = o.id
         WHERE o.id IS NULL OR o.capital_centavos <> coalesce(p.capital, 0) OR o.interest_centavos <> coalesce(p.interest, 0)
     """,
     "obligation-lines-stand-in-their-account": f"""
-        SELECT p.entry_id, p.line, p.account_id, p.obligation_id FROM posting AS p JOIN obligation AS o ON o.id = p.obligation_id
+        SELECT p.entry_id, p.line, p.account_id, p.obligation_id FROM {_POSTINGS} AS p
+        JOIN obligation AS o ON o.id = p.obligation_id
         WHERE p.account_id <> CASE WHEN p.part = 'interest' THEN {Account.OBLIGATION_INTEREST_RECEIVABLE.value}
             ELSE {_CONTROL_OF_CAPITAL} END OR p.part IS NULL
     """,
@@ -63,7 +102,7 @@ QUESTIONS: dict[str, str] = {
     """,
     "remainders-equal-postings": f"""
         SELECT coalesce(m.id, p.meter_id) AS meter_id, m.remainder_centavos, p.total AS postings_centavos FROM meter AS m FULL JOIN (
-            SELECT meter_id, -sum(amount_centavos) AS total FROM posting
+            SELECT meter_id, -sum(amount_centavos) AS total FROM {_POSTINGS} AS each
             WHERE account_id = {Account.CUSTOMER_REMAINDERS.value} OR meter_id IS NOT NULL GROUP BY meter_id
         ) AS p ON p.meter_id = m.id
         WHERE m.id IS NULL OR m.remainder_centavos <> coalesce(p.total, 0)
@@ -87,14 +126,14 @@ QUESTIONS: dict[str, str] = {
         FULL JOIN (SELECT * FROM entry WHERE kind = 'sale') AS e ON e.id = s.id AND e.sale_id = s.id
         WHERE s.id IS NULL OR e.id IS NULL
     """,
-    "entries-post-what-was-sold": """
+    "entries-post-what-was-sold": f"""
         SELECT s.id AS sale_id, s.paid_centavos, f.amount AS float_centavos, s.full_cost_centavos, f.revenue AS revenue_centavos
         FROM sale AS s LEFT JOIN LATERAL (
             SELECT coalesce(sum(p.amount_centavos) FILTER (WHERE p.account_id = s.float_account_id), 0) AS amount,
                 coalesce(-sum(p.amount_centavos) FILTER (WHERE a.kind = 'revenue'), 0) AS revenue
-            FROM posting AS p JOIN account AS a ON a.id = p.account_id WHERE p.entry_id = s.id
+            FROM posting AS p JOIN account AS a ON a.id = p.account_id WHERE p.entry_id = s.id AND p.posted_on = s.local_date
         ) AS f ON true
-        WHERE s.state = 'posted' AND (f.amount <> s.paid_centavos OR f.revenue <> s.full_cost_centavos)
+        WHERE s.state = 'posted' AND NOT {_is_archived("posting", "s.local_date")} AND (f.amount <> s.paid_centavos OR f.revenue <> s.full_cost_centavos)
     """,
     "sales-have-their-tokens": """
         SELECT coalesce(s.id, t.sale_id) AS sale_id, s.state, s.units_tenths, t.units AS token_units_tenths, t.minted AS tokens_minted
@@ -127,10 +166,11 @@ QUESTIONS: dict[str, str] = {
     """,
     "ended-sales-have-stored-answers": f"""
         SELECT s.id AS sale_id, s.state, j.code FROM sale AS s LEFT JOIN journal AS j ON {_JOURNAL_OF_SALE}
-        WHERE j.sale_id IS DISTINCT FROM s.id OR CASE s.state
+        WHERE NOT (j.sale_id IS NULL AND {_is_archived("journal", "s.transmitted_at AT TIME ZONE 'UTC'")}) AND (
+            j.sale_id IS DISTINCT FROM s.id OR CASE s.state
             WHEN 'reserved' THEN j.answer IS NOT NULL OR j.code IS NOT NULL
             WHEN 'posted' THEN j.answer IS NULL OR j.code IS DISTINCT FROM 'approved'
-            ELSE j.answer IS NULL OR j.code IS NULL OR j.code = 'approved' END
+            ELSE j.answer IS NULL OR j.code IS NULL OR j.code = 'approved' END)
     """,
     "journal-names-existing-sales": """
         SELECT j.transmitted_at, j.terminal_code, j.stan, j.code, j.sale_id FROM journal AS j LEFT JOIN sale AS s ON s.id = j.sale_id
@@ -155,18 +195,19 @@ QUESTIONS: dict[str, str] = {
             t.paid_centavos, s.paid AS sold_centavos
         FROM day_total AS t FULL JOIN (
             SELECT s.settlement_date, s.acquirer_code, s.terminal_code, s.kind, count(*) AS sold, sum(s.paid_centavos) AS paid,
-                sum(s.commission_centavos) AS commission
+                sum(s.commission_centavos) AS commission, sum(s.commission_tax_centavos) AS tax
             FROM sale AS s JOIN closed_day AS c ON c.settlement_date = s.settlement_date AND c.acquirer_code = s.acquirer_code
             WHERE s.state <> 'void' GROUP BY s.settlement_date, s.acquirer_code, s.terminal_code, s.kind
             UNION ALL
-            SELECT p.settlement_date, p.acquirer_code, p.terminal_code, 'reversal', count(*), sum(p.paid_centavos), sum(s.commission_centavos)
+            SELECT p.settlement_date, p.acquirer_code, p.terminal_code, 'reversal', count(*), sum(p.paid_centavos), sum(s.commission_centavos),
+                sum(s.commission_tax_centavos)
             FROM parked_token AS p JOIN sale AS s ON s.id = p.sale_id
             JOIN closed_day AS c ON c.settlement_date = p.settlement_date AND c.acquirer_code = p.acquirer_code
             GROUP BY p.settlement_date, p.acquirer_code, p.terminal_code
         ) AS s ON s.settlement_date = t.settlement_date AND s.acquirer_code = t.acquirer_code AND s.terminal_code = t.terminal_code
             AND s.kind = t.kind
         WHERE t.sales IS DISTINCT FROM s.sold OR t.paid_centavos IS DISTINCT FROM s.paid
-            OR t.commission_centavos IS DISTINCT FROM s.commission OR NOT EXISTS (
+            OR t.commission_centavos IS DISTINCT FROM s.commission OR t.commission_tax_centavos IS DISTINCT FROM s.tax OR NOT EXISTS (
                 SELECT 1 FROM closed_day AS c WHERE c.settlement_date = t.settlement_date AND c.acquirer_code = t.acquirer_code
             )
     """,
@@ -200,12 +241,13 @@ QUESTIONS: dict[str, str] = {
                 coalesce(sum(l.amount_centavos) FILTER (WHERE l.account_id = {Account.PARKED_TOKENS.value}), 0) AS parked_centavos,
                 coalesce(sum(l.amount_centavos) FILTER (WHERE l.account_id = s.float_account_id), 0) AS float_centavos,
                 coalesce(sum(l.amount_centavos) FILTER (WHERE l.account_id = s.commission_account_id), 0) AS commission_centavos,
-                max(s.commission_centavos) AS earned_centavos
-            FROM entry LEFT JOIN posting AS l ON l.entry_id = entry.id LEFT JOIN sale AS s ON s.id = entry.sale_id
+                max(s.commission_centavos + s.commission_tax_centavos) AS earned_centavos, bool_or({_is_archived("posting", "entry.local_date")}) AS is_archived
+            FROM entry LEFT JOIN posting AS l ON l.entry_id = entry.id AND l.posted_on = entry.local_date
+            LEFT JOIN sale AS s ON s.id = entry.sale_id
             WHERE entry.kind = 'parking' GROUP BY entry.sale_id
         ) AS e ON e.sale_id = p.sale_id
-        WHERE p.sale_id IS NULL OR e.sale_id IS NULL OR e.entries <> 1 OR e.parked_centavos <> p.paid_centavos
-            OR e.float_centavos <> -p.paid_centavos OR e.commission_centavos IS DISTINCT FROM e.earned_centavos
+        WHERE p.sale_id IS NULL OR e.sale_id IS NULL OR e.entries <> 1 OR (NOT e.is_archived AND (e.parked_centavos <> p.paid_centavos
+            OR e.float_centavos <> -p.paid_centavos OR e.commission_centavos IS DISTINCT FROM e.earned_centavos))
     """,
     "claims-are-paid-for": """
         SELECT coalesce(s.id, p.claimed_by_sale_id) AS sale_id, s.state, s.claimed_centavos, p.total AS parked_centavos, p.ended
@@ -221,8 +263,8 @@ QUESTIONS: dict[str, str] = {
     "claims-post-what-was-claimed": f"""
         SELECT s.id AS sale_id, s.claimed_centavos, l.total AS parked_centavos FROM sale AS s LEFT JOIN LATERAL (
             SELECT coalesce(-sum(p.amount_centavos), 0) AS total FROM posting AS p
-            WHERE p.entry_id = s.id AND p.account_id = {Account.PARKED_TOKENS.value}
-        ) AS l ON true WHERE s.state = 'posted' AND s.claimed_centavos <> l.total
+            WHERE p.entry_id = s.id AND p.posted_on = s.local_date AND p.account_id = {Account.PARKED_TOKENS.value}
+        ) AS l ON true WHERE s.state = 'posted' AND NOT {_is_archived("posting", "s.local_date")} AND s.claimed_centavos <> l.total
     """,
     "adjustments-are-signed-by-two": """
         SELECT id AS adjustment_id, state, proposed_by, decided_by FROM adjustment
@@ -235,9 +277,9 @@ QUESTIONS: dict[str, str] = {
             SELECT coalesce(sum(p.amount_centavos) FILTER (WHERE p.account_id = {Account.ADJUSTMENTS.value}), 0) AS cost,
                 coalesce(-sum(p.amount_centavos) FILTER (WHERE CASE a.kind WHEN 'refund' THEN p.account_id = {Account.BANK.value}
                     ELSE p.account_id = {Account.CUSTOMER_REMAINDERS.value} AND p.meter_id = a.meter_id END), 0) AS given
-            FROM posting AS p WHERE p.entry_id = e.id
+            FROM posting AS p WHERE p.entry_id = e.id AND p.posted_on = e.local_date
         ) AS l ON true
-        WHERE a.state = 'approved' AND a.kind IN ('refund', 'credit')
+        WHERE NOT {_is_archived("posting", "e.local_date")} AND a.state = 'approved' AND a.kind IN ('refund', 'credit')
             AND (e.id IS NULL OR l.cost <> a.amount_centavos OR l.given <> a.amount_centavos)
     """,
     "adjustment-entries-belong-to-one-approved-adjustment": """
@@ -269,4 +311,5 @@ QUESTIONS: dict[str, str] = {
         JOIN adjustment_token AS t ON t.meter_id = m.id AND t.register_id = m.register_id
         GROUP BY m.id HAVING max(t.tid) > m.last_tid
     """,
+    **NETWORK_QUESTIONS,
 }

@@ -79,7 +79,7 @@ def transact(engine: Engine, work: Callable[[Connection, int], Result]) -> Resul
         except Retry:
             continue
         except (DBAPIError, psycopg.Error) as error:
-            if _state_of(error) not in _RETRYABLE_STATES:
+            if not _is_lost_race(error):
                 raise
     raise LedgerUnavailable(f"a batch lost every one of {ATTEMPTS_MAX} races")
 
@@ -103,7 +103,7 @@ def _once(engine: Engine, work: Callable[[Connection, int], Result], attempt: in
     except TimeoutError as error:
         raise LedgerUnavailable("no connection became free") from error
     except (DBAPIError, psycopg.Error) as error:
-        if _state_of(error) in _RETRYABLE_STATES:
+        if _is_lost_race(error):
             raise
         if not _is_failure_of_server(error):
             raise
@@ -119,6 +119,15 @@ def _original(error: DBAPIError | psycopg.Error) -> BaseException | None:
 def _state_of(error: DBAPIError | psycopg.Error) -> str | None:
     original = _original(error)
     return original.sqlstate if isinstance(original, psycopg.Error) else None
+
+
+def _is_lost_race(error: DBAPIError | psycopg.Error) -> bool:
+    """Whether the same again may succeed: somebody else was first, or the month of a row got its table while the row was under way."""
+    if _state_of(error) in _RETRYABLE_STATES:
+        return True
+    original = _original(error)
+    # A violated CHECK has a name, the bounds of a partition have none.
+    return isinstance(original, psycopg.errors.CheckViolation) and original.diag.constraint_name is None
 
 
 def _is_failure_of_server(error: DBAPIError | psycopg.Error) -> bool:

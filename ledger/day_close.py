@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, text
 
 from ledger import arrays
 from ledger.database import allow_scans, transact
+from ledger.months import ensure_months
 from vending.calendar import local_date
 from vending.response_code import ResponseCode
 from vending.settlement import CloseDays, CutOver, CutOverOrder, DaysClosed
@@ -70,12 +71,15 @@ _CLOSE = text("""
         )
         ON CONFLICT DO NOTHING RETURNING settlement_date, acquirer_code
     ), totals AS (
-        INSERT INTO day_total (settlement_date, acquirer_code, terminal_code, kind, sales, paid_centavos, commission_centavos, closed_at)
-        SELECT s.settlement_date, s.acquirer_code, s.terminal_code, s.kind, count(*), sum(s.paid_centavos), sum(s.commission_centavos), :at
+        INSERT INTO day_total (settlement_date, acquirer_code, terminal_code, kind, sales, paid_centavos, commission_centavos,
+            commission_tax_centavos, closed_at)
+        SELECT s.settlement_date, s.acquirer_code, s.terminal_code, s.kind, count(*), sum(s.paid_centavos), sum(s.commission_centavos),
+            sum(s.commission_tax_centavos), :at
         FROM closing AS c JOIN sale AS s ON s.settlement_date = c.settlement_date AND s.acquirer_code = c.acquirer_code
         WHERE s.state = 'posted' GROUP BY s.settlement_date, s.acquirer_code, s.terminal_code, s.kind
         UNION ALL
-        SELECT p.settlement_date, p.acquirer_code, p.terminal_code, 'reversal', count(*), sum(p.paid_centavos), sum(s.commission_centavos), :at
+        SELECT p.settlement_date, p.acquirer_code, p.terminal_code, 'reversal', count(*), sum(p.paid_centavos), sum(s.commission_centavos),
+            sum(s.commission_tax_centavos), :at
         FROM closing AS c JOIN parked_token AS p ON p.settlement_date = c.settlement_date AND p.acquirer_code = c.acquirer_code
         JOIN sale AS s ON s.id = p.sale_id
         GROUP BY p.settlement_date, p.acquirer_code, p.terminal_code
@@ -116,12 +120,15 @@ def _cut_over(connection: Connection, order: CutOverOrder) -> CutOver:
 def close_days(engine: Engine, order: CloseDays, *, polls_max: int = POLLS_MAX) -> DaysClosed:
     """Write the totals of all settlement days that are over, have no reserved sale left and cannot get another.
 
+    This is what runs every minute off the path of sales, so it also sees to it that coming months have their tables.
+
     May run in several processes at once: each day is closed by one of them.
 
     Raises:
         LedgerUnavailable: nothing was written.
         LedgerOutcomeUnknown: run it again.
     """
+    ensure_months(engine)
     today = local_date(order.at)
     transact(engine, lambda connection, _attempt: connection.execute(_BAR, {"today": today}))
     days, is_begun = transact(engine, lambda connection, _attempt: _past_days(connection))

@@ -1,6 +1,7 @@
 """The journal: every request once, by its key. New, the same again, or the same key with other content."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, TextClause, text
@@ -20,7 +21,15 @@ KEY_ARRAYS = (
     "CAST(:classes AS text[])"
 )
 KEY_COLUMNS = "transmitted_at, stan, terminal_code, acquirer_code, message_class"
-KEY_JOIN = " AND ".join(f"j.{name} = o.{name}" for name in KEY_COLUMNS.split(", "))
+KEY_EQUAL = " AND ".join(f"j.{name} = o.{name}" for name in KEY_COLUMNS.split(", "))
+KEY_JOIN = (
+    f"{KEY_EQUAL} AND j.transmitted_at BETWEEN CAST(:sent_first AS timestamptz) AND CAST(:sent_last AS timestamptz)"
+)
+"""Finds rows ``j`` by keys ``o``. The bounds say nothing new: by them a prepared plan leaves the months alone that no key is in, before
+it opens their tables."""
+
+KEY_REACH = timedelta(days=732)
+"""No key lies further from the moment of its reception. Its year is the one nearest to our clock; 29 February may be two years away."""
 
 _WRITE = text(f"""
     INSERT INTO journal ({KEY_COLUMNS}, digest, rrn, request, code, sale_id, reverses_sale_id, received_at)
@@ -46,9 +55,12 @@ class Line(NamedTuple):
 
 
 def key_arrays(keys: Sequence[RequestKey]) -> dict[str, str]:
-    """Return the values of `KEY_ARRAYS` for a statement."""
+    """Return the values of `KEY_ARRAYS` and of the bounds in `KEY_JOIN` for a statement."""
+    sent = [key.transmitted_at for key in keys]
     return {
-        "transmitted": arrays.times([key.transmitted_at for key in keys]),
+        "sent_first": min(sent).isoformat() if sent else "infinity",
+        "sent_last": max(sent).isoformat() if sent else "-infinity",
+        "transmitted": arrays.times(sent),
         "stans": arrays.texts([key.stan for key in keys]),
         "terminals": arrays.texts([key.terminal_id for key in keys]),
         "acquirers": arrays.texts([key.acquirer_id for key in keys]),

@@ -22,7 +22,7 @@ INQUIRIES_PER_BATCH_MAX = 1024
 # The last sale of a terminal is the last entry of its part of the index; terminals of two networks may have the same code, and those of
 # the other one are passed over.
 _ADMIT = text("""
-    SELECT o.position, t.status AS terminal_status, a.status AS acquirer_status, l.id AS last_sale_id
+    SELECT o.position, t.status AS terminal_status, l.id AS last_sale_id
     FROM unnest(CAST(:acquirers AS text[]), CAST(:terminals AS text[])) WITH ORDINALITY AS o (acquirer_code, terminal_code, position)
     JOIN acquirer AS a ON a.code = o.acquirer_code
     JOIN terminal AS t ON t.acquirer_id = a.id AND t.code = o.terminal_code
@@ -89,7 +89,6 @@ def _find(connection: Connection, inquiries: Sequence[LastAnswerInquiry]) -> lis
         (held,) = together(connection, (_LOCK, {"ids": arrays.ints(wanted), "state": "posted"}))
         locked = {row.id for row in held.rows}
     sales = read_sales(connection, wanted)
-    codes = _answered_codes(connection, sales)
     results = []
     for position, inquiry in enumerate(inquiries):
         refusal = _refusal(terminals.get(position))
@@ -98,7 +97,7 @@ def _find(connection: Connection, inquiries: Sequence[LastAnswerInquiry]) -> lis
             continue
         sale_id = sale_ids[position]
         if sale_id is not None:
-            results.append(_of_sale(sales[sale_id], codes.get(sale_id), is_locked=sale_id in locked))
+            results.append(_of_sale(sales[sale_id], is_locked=sale_id in locked))
         else:
             results.append(_of_request(inquiry, originals.get(position)))
     return _count_reprints(connection, inquiries, results)
@@ -112,36 +111,30 @@ def _original_of(inquiry: LastAnswerInquiry) -> RequestKey:
 
 
 def _refusal(terminal: Any | None) -> ResponseCode | None:
-    """Who is not served is not shown digits either: a terminal is blocked because it was stolen."""
+    """Who is not served is not shown digits either: a terminal is blocked because it was stolen.
+
+    A stopped network is told: it sells nothing new, but the customers who paid before are owed their digits.
+    """
     if terminal is None:
         return ResponseCode.TERMINAL_UNKNOWN
-    if terminal.terminal_status != "active":
-        return ResponseCode.TERMINAL_BLOCKED
-    return ResponseCode.ACQUIRER_STOPPED if terminal.acquirer_status != "active" else None
+    return ResponseCode.TERMINAL_BLOCKED if terminal.terminal_status != "active" else None
 
 
-def _answered_codes(connection: Connection, sales: dict[int, StoredSale]) -> dict[int, ResponseCode]:
-    """What each sale that has ended was answered."""
-    ended = {stored.sale.key: sale_id for sale_id, stored in sales.items() if stored.state != "reserved"}
-    if not ended:
-        return {}
-    (answered,) = together(connection, (_LOOK_UP, journal.key_arrays(list(ended))))
-    ids = list(ended.values())
-    return {ids[row.position - 1]: journal.code_named(row.code) for row in answered.rows}
-
-
-def _of_sale(stored: StoredSale, code: ResponseCode | None, *, is_locked: bool) -> LastAnswerFound:
+def _of_sale(stored: StoredSale, *, is_locked: bool) -> LastAnswerFound:
     if stored.state == "reserved" or (stored.state == "posted" and not is_locked):
         # The latter was posted since it was to be locked: it is told the next time.
         return LastAnswerFound(code=ResponseCode.IN_PROGRESS)
     if stored.is_parked:
         return _REVERSED
-    assert code is not None, "an ended sale has its answer in the journal"
     is_posted = stored.state == "posted"
+    # A sale so old that its request is archived: posted was approved; why another was not is not known here any more.
+    original_code = ResponseCode.APPROVED if is_posted else stored.code
+    if original_code is None:
+        return LastAnswerFound(code=ResponseCode.ORIGINAL_NOT_FOUND)
     return LastAnswerFound(
         code=ResponseCode.APPROVED,
         original=stored.sale.key,
-        original_code=code,
+        original_code=original_code,
         rrn=stored.sale.rrn,
         sale=stored.sale if is_posted else None,
         tokens=stored.tokens if is_posted else (),

@@ -5,39 +5,40 @@ tariff_version, terminal), `add_acquirer`, `deposit`, and `post_opening` once at
 books agree with the obligations and remainders that were loaded. `analyze` afterwards, so that plans are made for what is there.
 """
 
-from datetime import datetime
+from datetime import date, datetime
 
 from sqlalchemy import Connection, Engine, text
 
 from ledger import schema
 from ledger.chart import Account, AccountKind, code_of, kind_of
 from ledger.database import allow_scans
+from ledger.entries import write_entry
+from ledger.rules import deposit_lines
 from vending.calendar import local_date
 from vending.money import BasisPoints, Centavos
 
 NO_MONEY = Centavos(0)
 NO_COMMISSION = BasisPoints(0)
 
-_ADD_BALANCES = text("""
-    UPDATE account SET balance_centavos = balance_centavos + moved.total
-    FROM (SELECT account_id, sum(amount_centavos) AS total FROM posting WHERE entry_id = :entry_id GROUP BY account_id) AS moved
-    WHERE account.id = moved.account_id
-""")
+FIRST_DAY = date(2000, 1, 1)
+"""The first terms of a network are valid for every sale."""
 
 _UNOPENED_OBLIGATIONS = text("""
-    INSERT INTO posting (entry_id, line, account_id, amount_centavos, obligation_id, part)
-    SELECT nextval('ledger_id'), 1, CASE WHEN part.name = 'interest' THEN :interest
+    INSERT INTO posting (entry_id, line, posted_on, account_id, amount_centavos, obligation_id, part)
+    SELECT nextval('ledger_id'), 1, :on, CASE WHEN part.name = 'interest' THEN :interest
         ELSE CASE kind WHEN 'charge' THEN :charge WHEN 'emergency' THEN :emergency ELSE :obligation END END, part.amount, id, part.name
     FROM obligation, LATERAL (VALUES ('capital', capital_centavos), ('interest', interest_centavos)) AS part (name, amount)
     WHERE part.amount <> 0 AND NOT EXISTS (SELECT 1 FROM posting WHERE obligation_id = obligation.id)
+        AND NOT EXISTS (SELECT 1 FROM archived_posting_sum WHERE obligation_id = obligation.id)
     RETURNING entry_id, account_id, amount_centavos
 """)
 
 _UNOPENED_REMAINDERS = text("""
-    INSERT INTO posting (entry_id, line, account_id, amount_centavos, meter_id)
-    SELECT nextval('ledger_id'), 1, :remainders, -remainder_centavos, id
+    INSERT INTO posting (entry_id, line, posted_on, account_id, amount_centavos, meter_id)
+    SELECT nextval('ledger_id'), 1, :on, :remainders, -remainder_centavos, id
     FROM meter
     WHERE remainder_centavos <> 0 AND NOT EXISTS (SELECT 1 FROM posting WHERE meter_id = meter.id)
+        AND NOT EXISTS (SELECT 1 FROM archived_posting_sum WHERE meter_id = meter.id)
     RETURNING entry_id, account_id, amount_centavos
 """)
 
@@ -46,8 +47,8 @@ _AGAINST = """
         INSERT INTO entry (id, kind, posted_at, local_date, memo)
         SELECT entry_id, 'opening', :at, :on, '' FROM opened
     ), against AS (
-        INSERT INTO posting (entry_id, line, account_id, amount_centavos)
-        SELECT entry_id, 2, CASE WHEN account_id = :charge THEN :third_party ELSE :equity END, -amount_centavos FROM opened
+        INSERT INTO posting (entry_id, line, posted_on, account_id, amount_centavos)
+        SELECT entry_id, 2, :on, CASE WHEN account_id = :charge THEN :third_party ELSE :equity END, -amount_centavos FROM opened
         RETURNING account_id, amount_centavos
     )
     UPDATE account SET balance_centavos = balance_centavos + moved.total
@@ -75,6 +76,7 @@ def add_acquirer(
     name: str,
     credit_line_centavos: Centavos = NO_MONEY,
     commission_basis_points: BasisPoints = NO_COMMISSION,
+    commission_tax_basis_points: BasisPoints = NO_COMMISSION,
 ) -> int:
     """Write an acquirer with its float and commission accounts; return the acquirer's id.
 
@@ -83,7 +85,8 @@ def add_acquirer(
         code: as `vending.order.RequestKey.acquirer_id`.
         name: for people.
         credit_line_centavos: what it may sell beyond its deposits.
-        commission_basis_points: of everything it sells.
+        commission_basis_points: of everything it sells, as its first terms.
+        commission_tax_basis_points: of its commission.
     """
     account_ids = [
         connection.execute(
@@ -98,11 +101,20 @@ def add_acquirer(
     inserted = schema.acquirer.insert().values(
         code=code,
         name=name,
-        commission_basis_points=commission_basis_points,
         float_account_id=account_ids[0],
         commission_account_id=account_ids[1],
     )
     acquirer_id: int = connection.execute(inserted.returning(schema.acquirer.c.id)).scalar_one()
+    connection.execute(
+        schema.commission_terms.insert().values(
+            acquirer_id=acquirer_id,
+            valid_from=FIRST_DAY,
+            share_basis_points=commission_basis_points,
+            tax_basis_points=commission_tax_basis_points,
+            set_by="opening",
+            set_at=text("now()"),
+        )
+    )
     return acquirer_id
 
 
@@ -122,20 +134,9 @@ def deposit(
     float_account: int = connection.execute(
         text("SELECT float_account_id FROM acquirer WHERE code = :code"), {"code": acquirer_code}
     ).scalar_one()
-    entry_id: int = connection.execute(text("SELECT nextval('ledger_id')")).scalar_one()
-    connection.execute(
-        schema.entry.insert().values(id=entry_id, kind="deposit", posted_at=at, local_date=local_date(at), memo=memo)
+    return write_entry(
+        connection, kind="deposit", at=at, memo=memo, lines=deposit_lines(float_account, amount_centavos)
     )
-    lines = ((1, Account.BANK.value, amount_centavos), (2, float_account, -amount_centavos))
-    connection.execute(
-        schema.posting.insert(),
-        [
-            {"entry_id": entry_id, "line": line, "account_id": account, "amount_centavos": amount}
-            for line, account, amount in lines
-        ],
-    )
-    connection.execute(_ADD_BALANCES, {"entry_id": entry_id})
-    return entry_id
 
 
 def post_opening(connection: Connection, at: datetime) -> None:
@@ -167,7 +168,9 @@ def post_opening(connection: Connection, at: datetime) -> None:
     )
 
 
-_FILLED = text("SELECT quote_ident(relname) FROM pg_stat_user_tables WHERE n_live_tup > 0 ORDER BY relname")
+_FILLED = text(
+    "SELECT quote_ident(schemaname) || '.' || quote_ident(relname) FROM pg_stat_user_tables WHERE n_live_tup > 0 ORDER BY relname"
+)
 
 
 def analyze(engine: Engine) -> None:

@@ -16,10 +16,11 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, text
 
 from ledger import arrays
-from ledger.journal import KEY_ARRAYS, KEY_COLUMNS, KEY_JOIN, REVERSED_AND_PARKED, key_arrays
+from ledger.journal import KEY_ARRAYS, KEY_COLUMNS, KEY_JOIN, KEY_REACH, REVERSED_AND_PARKED, key_arrays
 from ledger.rounds import together
 from ledger.rules import PostingLine, parking_lines
 from vending.calendar import local_date
+from vending.commission import Commission
 from vending.order import OrderKind, RequestKey, ReservedSale, ReversalOrder
 from vending.parked import Parking, judge_parking
 
@@ -37,7 +38,7 @@ _LOCK_METERS = text("SELECT id FROM meter WHERE id = ANY (CAST(:meters AS bigint
 _LOCK_SALES = text("SELECT id FROM sale WHERE id = ANY (CAST(:ids AS bigint[])) ORDER BY id FOR NO KEY UPDATE")
 
 _READ_SALES = text("""
-    SELECT s.id, s.float_account_id, s.commission_account_id, s.commission_centavos,
+    SELECT s.id, s.float_account_id, s.commission_account_id, s.commission_centavos, s.commission_tax_centavos,
         EXISTS (SELECT FROM parked_token AS p WHERE p.sale_id = s.id) AS is_parked,
         EXISTS (SELECT FROM confirmation AS c WHERE c.sale_id = s.id)
         OR EXISTS (SELECT FROM reprint AS r WHERE r.sale_id = s.id)
@@ -48,6 +49,7 @@ _READ_SALES = text("""
 _READ_REVERSALS = text(f"""
     SELECT j.reverses_sale_id, {", ".join(f"j.{name}" for name in KEY_COLUMNS.split(", "))}
     FROM unnest(CAST(:ids AS bigint[])) AS wanted (id) JOIN journal AS j ON j.reverses_sale_id = wanted.id
+        AND j.transmitted_at BETWEEN CAST(:sent_first AS timestamptz) AND CAST(:sent_last AS timestamptz)
 """)  # noqa: S608 - constants only
 
 _READ_DAYS = text("""
@@ -75,10 +77,10 @@ _WRITE = text(f"""
     ), entries AS (
         INSERT INTO entry (id, kind, sale_id, posted_at, local_date)
         SELECT nextval('ledger_id'), 'parking', sale_id, now(), day FROM o
-        RETURNING id, sale_id
+        RETURNING id, sale_id, local_date
     )
-    INSERT INTO posting (entry_id, line, account_id, amount_centavos)
-    SELECT e.id, l.line, l.account_id, l.amount FROM entries AS e
+    INSERT INTO posting (entry_id, line, posted_on, account_id, amount_centavos)
+    SELECT e.id, l.line, e.local_date, l.account_id, l.amount FROM entries AS e
     JOIN unnest(CAST(:line_sales AS bigint[]), CAST(:line_numbers AS smallint[]), CAST(:line_accounts AS bigint[]),
         CAST(:line_amounts AS bigint[])) AS l (sale_id, line, account_id, amount) ON l.sale_id = e.sale_id
 """)  # noqa: S608 - constants only
@@ -122,7 +124,7 @@ class ParkingBatch:
         sales, reversals, parked_days = together(
             self.connection,
             (_READ_SALES, ids),
-            (_READ_REVERSALS, ids),
+            (_READ_REVERSALS, {**ids, **_sent(wishes)}),
             (
                 _READ_DAYS,
                 {
@@ -209,10 +211,17 @@ class ParkingBatch:
             paid_centavos=wish.sale.paid_centavos,
             float_account_id=row.float_account_id,
             commission_account_id=row.commission_account_id,
-            commission_centavos=row.commission_centavos,
+            commission=Commission(row.commission_centavos, row.commission_tax_centavos),
         )
         settlement_day = max(day, settlement_dates[key.acquirer_id, key.terminal_id])
         self.kept.append(_Kept(wish.sale, day, settlement_day, lines))
+
+
+def _sent(wishes: Sequence[Wish]) -> dict[str, str]:
+    """Between which transmission times earlier reversals of these sales lie: the year of a key is the one nearest to our clock."""
+    first = min(wish.sale.reserved_at for wish in wishes) - KEY_REACH
+    last = max(wish.order.received_at for wish in wishes) + KEY_REACH
+    return {"sent_first": first.isoformat(), "sent_last": last.isoformat()}
 
 
 def _day_of(wish: Wish) -> tuple[str, str, date]:

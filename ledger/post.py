@@ -14,6 +14,8 @@ from ledger.database import transact
 from ledger.meters import month_number
 from ledger.rounds import together
 from ledger.rules import PostingLine, sale_lines
+from vending.commission import Commission
+from vending.money import Centavos
 from vending.order import AnswerRecord, Posted, Posting, RequestKey, SalePost, SaleVoid
 from vending.quote import Quote
 from vending.response_code import ResponseCode
@@ -29,7 +31,8 @@ _END_SALES = text("""
     UPDATE sale SET state = o.state, ended_at = now()
     FROM unnest(CAST(:ids AS bigint[]), CAST(:states AS text[])) AS o (id, state)
     WHERE sale.id = o.id AND sale.state = :reserved
-    RETURNING sale.id, sale.float_account_id, sale.commission_account_id, sale.commission_centavos
+    RETURNING sale.id, sale.float_account_id, sale.commission_account_id, sale.commission_centavos,
+        sale.commission_tax_centavos
 """)
 
 _PAY_OBLIGATIONS = text("""
@@ -60,8 +63,9 @@ _WRITE = text(f"""
         INSERT INTO entry (id, kind, sale_id, posted_at, local_date)
         SELECT o.id, 'sale', o.id, now(), o.day FROM unnest(CAST(:posted AS bigint[]), CAST(:days AS date[])) AS o (id, day)
     ), lines AS (
-        INSERT INTO posting (entry_id, line, account_id, amount_centavos, meter_id, obligation_id, part)
-        SELECT * FROM unnest(CAST(:line_entries AS bigint[]), CAST(:line_numbers AS smallint[]), CAST(:line_accounts AS bigint[]),
+        INSERT INTO posting (entry_id, line, posted_on, account_id, amount_centavos, meter_id, obligation_id, part)
+        SELECT * FROM unnest(CAST(:line_entries AS bigint[]), CAST(:line_numbers AS smallint[]), CAST(:line_days AS date[]),
+            CAST(:line_accounts AS bigint[]),
             CAST(:line_amounts AS bigint[]), CAST(:line_meters AS bigint[]), CAST(:line_obligations AS bigint[]),
             CAST(:line_parts AS text[]))
     ), leaving AS (
@@ -226,7 +230,7 @@ def _token_columns(posts: list[_End]) -> dict[str, str]:
 
 
 def _lines_of(
-    posting: SalePost | SaleVoid, float_account_id: int, commission_account_id: int, commission_centavos: int
+    posting: SalePost | SaleVoid, float_account_id: int, commission_account_id: int, *commission: Centavos
 ) -> list[PostingLine]:
     if isinstance(posting, SaleVoid):
         return []
@@ -235,13 +239,13 @@ def _lines_of(
         posting.sale.meter.service,
         float_account_id=float_account_id,
         commission_account_id=commission_account_id,
-        commission_centavos=commission_centavos,
+        commission=Commission(*commission),
         claimed_centavos=posting.sale.claimed_centavos,
     )
 
 
 def _line_columns(posts: list[_End], obligation_ids: dict[tuple[int, str], int]) -> dict[str, str]:
-    entries, numbers, accounts, amounts = [], [], [], []
+    entries, numbers, days, accounts, amounts = [], [], [], [], []
     meters: list[int | None] = []
     obligations: list[int | None] = []
     parts: list[str | None] = []
@@ -251,6 +255,7 @@ def _line_columns(posts: list[_End], obligation_ids: dict[tuple[int, str], int])
         for number, line in enumerate(end.lines, 1):
             entries.append(sale.sale_id)
             numbers.append(number)
+            days.append(sale.local_date)
             accounts.append(line.account_id)
             amounts.append(line.amount_centavos)
             meters.append(meter_id if line.is_remainder else None)
@@ -259,6 +264,7 @@ def _line_columns(posts: list[_End], obligation_ids: dict[tuple[int, str], int])
     return {
         "line_entries": arrays.ints(entries),
         "line_numbers": arrays.ints(numbers),
+        "line_days": arrays.times(days),
         "line_accounts": arrays.ints(accounts),
         "line_amounts": arrays.ints(amounts),
         "line_meters": arrays.ints(meters),

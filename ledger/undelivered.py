@@ -22,19 +22,22 @@ _WRITE = text(f"""
 """)  # noqa: S608 - constants only
 
 _READ = text(f"""
-    SELECT o.acquirer_code, o.terminal_code, o.transmitted_at, o.stan, o.message_class, o.reason, o.noticed_at, j.code, j.sale_id
+    SELECT o.acquirer_code, o.terminal_code, o.transmitted_at, o.stan, o.message_class, o.reason, o.noticed_at,
+        CASE WHEN a.month IS NULL THEN j.code ELSE coalesce(j.code, 'archived') END AS code, j.sale_id
     FROM (
         SELECT * FROM undelivered_answer
         WHERE noticed_at >= :since AND (CAST(:terminal AS text) IS NULL OR terminal_code = :terminal)
         ORDER BY noticed_at DESC, id DESC LIMIT :most
     ) AS o
-    LEFT JOIN journal AS j ON {journal.KEY_JOIN}
+    LEFT JOIN journal AS j ON {journal.KEY_EQUAL}
+    LEFT JOIN archived_month AS a ON a.table_name = 'journal' AND a.number = 1
+        AND a.month = CAST(date_trunc('month', o.transmitted_at AT TIME ZONE 'UTC') AS date)
     ORDER BY o.noticed_at DESC, o.id DESC
 """)  # noqa: S608 - constants only
 
 
 class UndeliveredRow(NamedTuple):
-    """One of them, with what the journal says of its request: ``code`` None while that has no outcome."""
+    """One of them, with what the journal says of its request: ``code`` None while that has no outcome, "archived" once its month left."""
 
     acquirer_code: str
     terminal_code: str

@@ -1,5 +1,6 @@
 """Bringing a database to the schema this program needs, and refusing one that is newer."""
 
+from contextlib import suppress
 from pathlib import Path
 
 from alembic import command
@@ -9,7 +10,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
 from ledger.database import transact
-from ledger.errors import SchemaTooNew, SchemaTooOld
+from ledger.errors import LedgerUnavailable, SchemaTooNew, SchemaTooOld
+from ledger.months import ensure_months
 from ledger.schema import SCHEMA_VERSION
 
 UPGRADE_LOCK = 0x6575646F7261
@@ -17,7 +19,7 @@ UPGRADE_LOCK = 0x6575646F7261
 
 
 def upgrade(engine: Engine) -> None:
-    """Run the migrations that are missing, all of them or none.
+    """Run the migrations that are missing, all of them or none; then make the months around now that are missing.
 
     Raises:
         SchemaTooNew: the database knows a version that this program does not.
@@ -26,6 +28,9 @@ def upgrade(engine: Engine) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": UPGRADE_LOCK})
         _refuse_newer(connection)
         command.upgrade(alembic_config(connection), "head")
+    # Where a long reader is in the way the switch makes them within its next minutes; no start must fail for that.
+    with suppress(LedgerUnavailable):
+        ensure_months(engine)
 
 
 def require_schema(engine: Engine) -> None:

@@ -5,21 +5,32 @@ Rules of the house:
 - Money is ``*_centavos`` (bigint), units are ``*_tenths``, rates ``*_e4``. No numeric, no float. Times are ``timestamptz``.
 - The tables that grow with every sale (journal, sale, token, entry, posting, outbox) carry no foreign keys: each would lock and
   probe one more row per line. `ledger.check` proves what the keys would have enforced.
+- The journal and the postings are partitioned by month (`ledger.months`); each statement on them says which months it means.
 - No triggers and no stored procedures, so that other engines that speak PostgreSQL's wire can run it.
 
 To fill an empty database see `ledger.opening`, which also writes the opening entries.
 """
 
 from ledger.schema.adjustments import adjustment, adjustment_token
+from ledger.schema.archive import archived_month, archived_posting_sum
 from ledger.schema.books import account, entry, posting
 from ledger.schema.columns import account_id, ledger_id, metadata
 from ledger.schema.journal import journal, undelivered_answer
 from ledger.schema.meters import account_holder, key_register, meter, obligation, tariff_version
-from ledger.schema.networks import acquirer, terminal
+from ledger.schema.network_orders import network_order
+from ledger.schema.networks import (
+    acquirer,
+    commission_terms,
+    deposit,
+    settlement_difference,
+    settlement_file,
+    settlement_run,
+    terminal,
+)
 from ledger.schema.sales import confirmation, outbox, parked_token, reprint, sale, token
 from ledger.schema.settlement import closed_day, day_total, reconciliation
 
-SCHEMA_VERSION = "0002"
+SCHEMA_VERSION = "0005"
 """The newest migration this program knows; a database that is newer is refused."""
 
 __all__ = [
@@ -30,15 +41,20 @@ __all__ = [
     "acquirer",
     "adjustment",
     "adjustment_token",
+    "archived_month",
+    "archived_posting_sum",
     "closed_day",
+    "commission_terms",
     "confirmation",
     "day_total",
+    "deposit",
     "entry",
     "journal",
     "key_register",
     "ledger_id",
     "metadata",
     "meter",
+    "network_order",
     "obligation",
     "outbox",
     "parked_token",
@@ -46,6 +62,9 @@ __all__ = [
     "reconciliation",
     "reprint",
     "sale",
+    "settlement_difference",
+    "settlement_file",
+    "settlement_run",
     "tariff_version",
     "terminal",
     "token",

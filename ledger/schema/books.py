@@ -43,6 +43,8 @@ entry = Table(
     Column("local_date", Date, nullable=False),
     Column("memo", Text, nullable=False, server_default=text("''")),
     CheckConstraint("kind IN ('sale', 'opening', 'deposit', 'billing', 'adjustment', 'parking')", name="kind"),
+    # The few entries that no sale made, for the statements of networks.
+    Index("ix_entry_rare", "local_date", postgresql_where=text("kind IN ('deposit', 'billing', 'adjustment')")),
     comment="One event in the books; append-only. The entry of a sale has the id of the sale.",
 )
 
@@ -51,15 +53,17 @@ posting = Table(
     metadata,
     Column("entry_id", BigInteger, nullable=False),
     Column("line", SmallInteger, nullable=False),
+    Column("posted_on", Date, nullable=False),
     Column("account_id", BigInteger, nullable=False),
     Column("amount_centavos", BigInteger, nullable=False),
     Column("meter_id", BigInteger),
     Column("obligation_id", BigInteger),
     Column("part", Text),
-    PrimaryKeyConstraint("entry_id", "line"),
+    PrimaryKeyConstraint("entry_id", "line", "posted_on"),
     CheckConstraint("amount_centavos <> 0", name="amount"),
     CheckConstraint("part IN ('capital', 'interest')", name="part"),
     Index(None, "obligation_id", postgresql_where=text("obligation_id IS NOT NULL")),
     comment="Append-only. Signed centavos, debit positive; the lines of an entry sum to zero. On a control account meter_id or "
-    "obligation_id with part says whose line it is.",
+    "obligation_id with part says whose line it is. posted_on = local_date of the entry.",
+    postgresql_partition_by="RANGE (posted_on)",
 )

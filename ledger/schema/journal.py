@@ -26,8 +26,8 @@ journal = Table(
     comment="Every authenticated request once, by its key, with the answer that was made for it. sale_id = the sale it reserved; "
     "reverses_sale_id = the sale that a reversal asked to undo. code is null until the outcome is known. An empty digest marks a "
     "request that was reversed before it came.",
-    # The answer, larger than the rest of the row, comes later: where it still fits into the page, no index is touched.
-    postgresql_with={"fillfactor": 30},
+    # One table for each month; how those are stored is in `ledger.months`.
+    postgresql_partition_by="RANGE (transmitted_at)",
 )
 
 undelivered_answer = Table(

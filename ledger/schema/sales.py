@@ -42,6 +42,7 @@ sale = Table(
     time_column("ended_at", nullable=True),
     Column("paid_centavos", BigInteger, nullable=False),
     Column("commission_centavos", BigInteger, nullable=False),
+    centavos_column("commission_tax_centavos"),
     Column("carried_in_centavos", BigInteger, nullable=False),
     Column("carried_out_centavos", BigInteger, nullable=False),
     Column("units_tenths", BigInteger, nullable=False),

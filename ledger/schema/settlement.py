@@ -3,7 +3,7 @@
 from sqlalchemy import BigInteger, Boolean, Column, Date, Index, PrimaryKeyConstraint, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB
 
-from ledger.schema.columns import id_column, metadata, time_column
+from ledger.schema.columns import centavos_column, id_column, metadata, time_column
 
 day_total = Table(
     "day_total",
@@ -15,6 +15,7 @@ day_total = Table(
     Column("sales", BigInteger, nullable=False),
     Column("paid_centavos", BigInteger, nullable=False),
     Column("commission_centavos", BigInteger, nullable=False),
+    centavos_column("commission_tax_centavos"),
     time_column("closed_at"),
     PrimaryKeyConstraint("settlement_date", "acquirer_code", "terminal_code", "kind"),
     comment="What a terminal sold on a settlement day, by kind (recharge, payment, and reversal: what was given back), "

@@ -23,9 +23,16 @@ _PARK = (
     "INSERT INTO parked_token (sale_id, meter_id, acquirer_code, terminal_code, paid_centavos, parked_at, local_date, settlement_date)"
     " SELECT id, meter_id, acquirer_code, terminal_code, paid_centavos, now(), local_date, settlement_date FROM sale"
 )
+_DEPOSIT = (
+    "INSERT INTO deposit (acquirer_id, state, amount_centavos, bank_reference, corrects_deposit_id, evidence, registered_by,"
+    " registered_at, decided_by, entry_id) VALUES"
+)
 PLANTED = {
     "entries-sum-to-zero": "UPDATE posting SET amount_centavos = amount_centavos + 1 WHERE line = 1 AND entry_id = :posted",
     "entries-have-postings": "DELETE FROM posting WHERE entry_id = :posted",
+    "archived-months-held-their-entries": "INSERT INTO archived_month SELECT 'posting', '2020-01-01', 1, 2, 1, 1, '', now()",
+    "archived-months-held-their-sales": "INSERT INTO archived_month SELECT 'journal', '2020-01-01', 1, 1, 1, 0, '', now()",
+    "archived-postings-sum-to-zero": "INSERT INTO archived_posting_sum VALUES (100, 0, 0, '', 1)",
     "balances-equal-postings": "UPDATE account SET balance_centavos = balance_centavos + 1 WHERE id = 400",
     "pending-equals-reserved-sales": "UPDATE account SET pending_centavos = pending_centavos + 1 WHERE code = 'float:banco'",
     "floats-are-not-oversold": "UPDATE account SET pending_centavos = 10000000001 WHERE code = 'float:banco'",
@@ -88,6 +95,26 @@ PLANTED = {
     "parked-tokens-are-of-posted-sales": f"{_PARK} WHERE state = 'reserved'",
     "parkings-gave-back-what-was-paid": f"{_PARK} WHERE id = :posted",
     "claims-are-paid-for": "UPDATE sale SET claimed_centavos = 1 WHERE id = :posted",
+    "commissions-follow-the-terms": "UPDATE commission_terms SET fixed_centavos = 1",
+    "commissions-are-posted-with-their-tax": "UPDATE sale SET commission_tax_centavos = 1 WHERE id = :posted",
+    "deposits-are-signed-by-two": (
+        f"ALTER TABLE deposit DROP CONSTRAINT ck_deposit_two_people; {_DEPOSIT} (1, 'rejected', 1, 'x', NULL, 'x', 'a', now(), 'A', NULL)"
+    ),
+    "confirmed-deposits-have-their-entries": f"{_DEPOSIT} (1, 'confirmed', 1, 'x', NULL, 'x', 'a', now(), 'b', :posted)",
+    "deposits-are-booked-once": (
+        f"{_DEPOSIT} (1, 'confirmed', 1, 'x', NULL, 'x', 'a', now(), 'b', 5), (1, 'confirmed', 1, 'y', NULL, 'x', 'a', now(), 'b', 5)"
+    ),
+    "deposits-take-back-no-more-than-came": (
+        f"{_DEPOSIT} (1, 'confirmed', 1, 'x', NULL, 'x', 'a', now(), 'b', 5);"
+        f"{_DEPOSIT} (1, 'confirmed', -2, 'y', (SELECT id FROM deposit), 'x', 'a', now(), 'b', 6)"
+    ),
+    "settlement-files-hold-the-day": (
+        "INSERT INTO settlement_file VALUES ('banco', '2026-08-14', 1, 1, 0, 1, repeat('0', 64), now(), NULL)"
+    ),
+    "settlement-runs-count-their-differences": (
+        "INSERT INTO settlement_run (acquirer_code, settlement_date, file_name, sha256, our_lines, their_lines, matched, run_by, run_at)"
+        " VALUES ('banco', '2026-08-14', 'x', 'x', 1, 1, 0, 'a', now())"
+    ),
     "claims-post-what-was-claimed": "UPDATE sale SET claimed_centavos = 1 WHERE id = :posted",
 }
 """For each check one change that it must notice; others may notice it too."""
