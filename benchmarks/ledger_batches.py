@@ -1,8 +1,8 @@
 """Reserve and post per second at several batch sizes, beside pgbench TPC-B on the same server in the same run.
 
 Run ``python benchmarks/ledger_batches.py``; ``--meters`` sets the size of the town, ``--seconds`` how long each size is measured,
-``--writers`` how many processes
-sell at once (all on one float).
+``--writers`` how many processes sell at once, ``--networks`` on how many floats their sales are spread: ``1,16`` compares one
+hot network that takes every sale with many.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from ledger import opening
 from ledger.check import check
 from ledger.database import open_engine
 from ledger.embedded import DATABASE, SUPERUSER, EmbeddedPostgres, program
+from ledger.months import PARTITIONED, make_months
 from ledger.post import post
 from ledger.reserve import Reserver
 from ledger.tariffs import load_tariffs
@@ -33,7 +34,6 @@ from vending.order import OrderKind, RequestKey, Reserved, SaleOrder, SalePost
 from vending.policy import SalePolicy
 from vending.secret import Secret
 
-ACQUIRER = "banco"
 TERMINALS = 500
 START = datetime(2026, 8, 1, 12, tzinfo=UTC)
 REQUEST = bytes(range(200))
@@ -59,27 +59,43 @@ SEED = (
 )
 
 
-def seed(engine: Engine, meters: int) -> None:
-    """Fill an empty ledger with a town of *meters*."""
+def network_named(number: int) -> str:
+    """Return the id of a network."""
+    return f"red{number:03}"
+
+
+def seed(engine: Engine, meters: int, networks: int = 1) -> None:
+    """Fill an empty ledger with a town of *meters* and some networks that sell there."""
     upgrade(engine)
     with engine.begin() as connection:
         opening.open_chart(connection)
-        opening.add_acquirer(connection, code=ACQUIRER, name="Banco", commission_basis_points=BasisPoints(200))
+        for number in range(networks):
+            name = network_named(number)
+            opening.add_acquirer(
+                connection,
+                code=name,
+                name=name,
+                commission_basis_points=BasisPoints(200),
+                commission_tax_basis_points=BasisPoints(1900),
+            )
         for statement in SEED:
             connection.execute(text(statement), {"meters": meters, "terminals": TERMINALS})
-        opening.deposit(connection, acquirer_code=ACQUIRER, amount_centavos=Centavos(10**15), at=START)
+        for number in range(networks):
+            opening.deposit(connection, acquirer_code=network_named(number), amount_centavos=Centavos(10**15), at=START)
         opening.post_opening(connection, START)
+        for table in PARTITIONED.values():
+            make_months(connection, table, [START.date().replace(day=1)])
     opening.analyze(engine)
 
 
-def orders(size: int, meters: int, first: int, step: int) -> Iterator[list[SaleOrder]]:
-    """Give batches of orders for ever; several writers use different remainders of *step*."""
+def orders(size: int, meters: int, first: int, step: int, networks: int = 1) -> Iterator[list[SaleOrder]]:
+    """Give batches of orders for ever, spread on networks; several writers use different remainders of *step*."""
     for batch in count():
         numbers = [first + step * (batch * size + index) for index in range(size)]
         yield [
             SaleOrder(
                 key=RequestKey(
-                    acquirer_id=ACQUIRER,
+                    acquirer_id=network_named(number // step % networks),
                     terminal_id=f"{1 + number % TERMINALS:08}",
                     transmitted_at=START + timedelta(seconds=number // TERMINALS),
                     stan=f"{number % 1_000_000:06}",
@@ -98,11 +114,13 @@ def orders(size: int, meters: int, first: int, step: int) -> Iterator[list[SaleO
         ]
 
 
-def sell(dsn: str, size: int, meters: int, seconds: float, first: int, step: int) -> tuple[int, float, float]:
+def sell(
+    dsn: str, size: int, meters: int, seconds: float, first: int, step: int, networks: int
+) -> tuple[int, float, float]:
     """Reserve and post batch after batch; return the sales, the seconds they took and the CPU seconds of this process."""
     engine = open_engine(dsn)
     reserver = Reserver(engine, load_tariffs(engine), POLICY)
-    batches = orders(size, meters, first, step)
+    batches = orders(size, meters, first, step, networks)
     sales = 0
     cpu_seconds = 0.0
     started = time.perf_counter()
@@ -123,17 +141,23 @@ def sell(dsn: str, size: int, meters: int, seconds: float, first: int, step: int
     return sales, time.perf_counter() - started, cpu_seconds
 
 
-def measure(dsn: str, *, size: int, meters: int, seconds: float, writers: int, first: int) -> dict[str, object]:
-    """Sell with *writers* processes at once, all on one float."""
+def measure(
+    dsn: str, *, size: int, meters: int, seconds: float, writers: int, first: int, networks: int
+) -> dict[str, object]:
+    """Sell with *writers* processes at once on the floats of so many networks."""
     with ProcessPoolExecutor(writers, mp_context=get_context("spawn")) as pool:
         # Imports are not measured.
         list(pool.map(len, [()] * writers))
-        futures = [pool.submit(sell, dsn, size, meters, seconds, first + writer, writers) for writer in range(writers)]
+        futures = [
+            pool.submit(sell, dsn, size, meters, seconds, first + writer, writers, networks)
+            for writer in range(writers)
+        ]
         done = [future.result() for future in futures]
     sales = sum(each[0] for each in done)
     return {
         "batch": size,
         "writers": writers,
+        "networks": networks,
         "sales_per_second": round(sum(each[0] / each[1] for each in done)),
         "cpu_us_per_sale": round(1e6 * sum(each[2] for each in done) / max(sales, 1), 1),
     }
@@ -164,6 +188,7 @@ def main() -> None:
     parser.add_argument("--meters", type=int, default=20_000)
     parser.add_argument("--seconds", type=int, default=10)
     parser.add_argument("--writers", default="1,2,3")
+    parser.add_argument("--networks", default="1")
     parser.add_argument("--batches", default="1,16,64,256")
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--scale", type=int, default=64)
@@ -179,7 +204,7 @@ def main() -> None:
                 tps = pgbench(server, scale=options.scale, clients=options.clients, seconds=options.seconds)
                 result |= {"pgbench_tps": round(tps), "clients": options.clients}
             engine = open_engine(server.dsn)
-            seed(engine, options.meters)
+            seed(engine, options.meters, max(map(int, options.networks.split(","))))
             firsts = count(0, 10_000_000)
             result["ledger"] = [
                 measure(
@@ -189,9 +214,11 @@ def main() -> None:
                     seconds=options.seconds,
                     writers=writers,
                     first=next(firsts),
+                    networks=networks,
                 )
                 for size in map(int, options.batches.split(","))
                 for writers in map(int, options.writers.split(","))
+                for networks in map(int, options.networks.split(","))
             ]
             if not options.no_check:
                 report = check(engine, None)

@@ -5,20 +5,15 @@ run this command here is believed.
 """
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import TypeVar
 
 import click
-from sqlalchemy import Engine
 
-from cli import adjust_texts, context
-from config.settings import load
+from cli import adjust_texts, context, signing
+from cli.signing import LANGUAGE, Pesos, ask, engine, now
 from ledger import adjustments
 from ledger.adjustments import Adjustment
-from ledger.errors import LedgerOutcomeUnknown, LedgerUnavailable, SchemaTooNew, SchemaTooOld
-from ledger.upgrade import require_schema
 from messages.security_module import MintReply
-from pos.amounts import AmountError, parse_pesos
 from security_module.roles import Role
 from vending.adjustment import AdjustmentKind, AdjustmentRefused, AdjustmentState, Proposal
 from vending.money import Centavos, Tenths
@@ -29,22 +24,6 @@ OPEN_EXIT_CODE = 3
 _Result = TypeVar("_Result")
 _KINDS = {kind.value.replace("_", "-"): kind for kind in AdjustmentKind}
 _USER = click.option("--user", required=True, help="Who acts.")
-_LANGUAGE = click.option(
-    "--language", type=click.Choice(["es", "en"]), help="Of what is printed.  [default: the utility's]"
-)
-
-
-class _Pesos(click.ParamType[Centavos]):
-    """Whole pesos."""
-
-    name = "pesos"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Centavos:
-        """Read them as a cashier types them."""
-        try:
-            return parse_pesos(str(value))
-        except AmountError as error:
-            self.fail(str(error), param, ctx)
 
 
 class _Units(click.ParamType[Tenths]):
@@ -70,11 +49,11 @@ def adjust() -> None:
 @click.option("--kind", required=True, type=click.Choice(sorted(_KINDS)))
 @click.option("--sale", "sale_id", type=int, help="The receipt number of the sale it is about.")
 @click.option("--meter", "meter_number", help="The number on the meter; without it, the meter of the sale.")
-@click.option("--amount", type=_Pesos(), help="Pesos of a refund or credit.")
+@click.option("--amount", type=Pesos(), help="Pesos of a refund or credit.")
 @click.option("--units", type=_Units(), help="Units of a token, for example 49,1.")
 @click.option("--evidence", required=True, help="Why, and where the proof is.")
 @_USER
-@_LANGUAGE
+@LANGUAGE
 def propose_command(
     kind: str,
     sale_id: int | None,
@@ -97,7 +76,7 @@ def propose_command(
             amount_centavos=amount or Centavos(0),
             units_tenths=units or Tenths(0),
         )
-        return adjustments.propose(_engine(), proposal, _now())
+        return adjustments.propose(engine(), proposal, now())
 
     _show(_ask(propose, language), language)
 
@@ -105,52 +84,52 @@ def propose_command(
 @adjust.command("approve")
 @click.argument("adjustment_id", type=int)
 @_USER
-@_LANGUAGE
+@LANGUAGE
 def approve_command(adjustment_id: int, user: str, language: str | None) -> None:
     """Approve the proposal of another user; a token is minted and shown at once."""
-    approved = _ask(lambda: adjustments.approve(_engine(), adjustment_id, user, _now()), language)
+    approved = _ask(lambda: adjustments.approve(engine(), adjustment_id, user, now()), language)
     _finish([approved], language)
 
 
 @adjust.command("reject")
 @click.argument("adjustment_id", type=int)
 @_USER
-@_LANGUAGE
+@LANGUAGE
 def reject_command(adjustment_id: int, user: str, language: str | None) -> None:
     """Reject the proposal of another user."""
-    _show(_ask(lambda: adjustments.reject(_engine(), adjustment_id, user, _now()), language), language)
+    _show(_ask(lambda: adjustments.reject(engine(), adjustment_id, user, now()), language), language)
 
 
 @adjust.command("list")
 @click.option("--state", type=click.Choice([state.value for state in AdjustmentState]))
-@_LANGUAGE
+@LANGUAGE
 def list_command(state: str | None, language: str | None) -> None:
     """List adjustments, the newest first; tokens are not shown."""
     wanted = None if state is None else AdjustmentState(state)
-    for each in _ask(lambda: adjustments.find(_engine(), wanted), language):
-        click.echo(adjust_texts.line_of(each, _language(language)))
+    for each in _ask(lambda: adjustments.find(engine(), wanted), language):
+        click.echo(adjust_texts.line_of(each, signing.language(language)))
 
 
 @adjust.command("show")
 @click.argument("adjustment_id", type=int)
-@_LANGUAGE
+@LANGUAGE
 def show_command(adjustment_id: int, language: str | None) -> None:
     """Show one adjustment, with its token."""
-    _show(_ask(lambda: adjustments.read(_engine(), adjustment_id), language), language)
+    _show(_ask(lambda: adjustments.read(engine(), adjustment_id), language), language)
 
 
 @adjust.command("finish")
 @click.argument("adjustment_id", type=int, required=False)
-@_LANGUAGE
+@LANGUAGE
 def finish_command(adjustment_id: int | None, language: str | None) -> None:
     """Ask the security module again for the approved tokens that have no digits yet; for all of them without an id.
 
     It is asked by the same id as before, so it gives the digits that it may have given already.
     """
     if adjustment_id is not None:
-        _finish([_ask(lambda: adjustments.read(_engine(), adjustment_id), language)], language)
+        _finish([_ask(lambda: adjustments.read(engine(), adjustment_id), language)], language)
     else:
-        _finish(_ask(lambda: adjustments.find_open(_engine()), language), language)
+        _finish(_ask(lambda: adjustments.find_open(engine()), language), language)
 
 
 def _finish(found: list[Adjustment], language: str | None) -> None:
@@ -175,7 +154,7 @@ def _mint(adjustment: Adjustment, language: str | None) -> Adjustment:
     assert isinstance(reply, MintReply)
     (digits,) = reply.tokens
     return _ask(
-        lambda: adjustments.store_token(_engine(), adjustment.adjustment_id, digits, _now()),
+        lambda: adjustments.store_token(engine(), adjustment.adjustment_id, digits, now()),
         language,
     )
 
@@ -183,31 +162,10 @@ def _mint(adjustment: Adjustment, language: str | None) -> Adjustment:
 def _ask(question: Callable[[], _Result], language: str | None) -> _Result:
     """Ask the ledger; a refusal and a failure end the command with a sentence."""
     try:
-        return question()
+        return ask(question, "eudora adjust list")
     except AdjustmentRefused as refused:
-        raise click.ClickException(adjust_texts.refusal_of(refused, _language(language))) from refused
-    except LedgerUnavailable as error:
-        raise click.ClickException(f"nothing was written: the ledger cannot be used ({error})") from error
-    except LedgerOutcomeUnknown as error:
-        raise click.ClickException("it is not known whether this was written; look with: eudora adjust list") from error
-
-
-def _engine() -> Engine:
-    engine = context.engine()
-    try:
-        require_schema(engine)
-    except (SchemaTooNew, SchemaTooOld) as error:
-        raise click.ClickException(str(error)) from error
-    return engine
+        raise click.ClickException(adjust_texts.refusal_of(refused, signing.language(language))) from refused
 
 
 def _show(adjustment: Adjustment, language: str | None) -> None:
-    click.echo(adjust_texts.page_of(adjustment, _language(language)))
-
-
-def _language(chosen: str | None) -> str:
-    return chosen or load().utility.language
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)  # noqa: TID251 - the process's own clock
+    click.echo(adjust_texts.page_of(adjustment, signing.language(language)))

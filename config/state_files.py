@@ -2,9 +2,11 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, TypeVar
+
+Result = TypeVar("Result")
 
 OWNER_ONLY = 0o600
 """State files hold keys and PINs."""
@@ -15,12 +17,24 @@ def replace_durably(path: Path, content: bytes) -> None:
 
     When this returns the new content is on the disk. The directory must exist.
     """
+    fill_durably(path, lambda file: file.write(content))
+
+
+def fill_durably(path: Path, fill: Callable[[BinaryIO], Result], mode: int = OWNER_ONLY) -> Result:
+    """Write *path* anew as `replace_durably` does, with what *fill* writes; return what *fill* returns.
+
+    When *fill* raises, the old content stays.
+    """
     beside = path.with_name(path.name + ".new")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, OWNER_ONLY)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            result = fill(file)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
     beside.replace(path)
     directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -28,6 +42,7 @@ def replace_durably(path: Path, content: bytes) -> None:
         os.fsync(directory)
     finally:
         os.close(directory)
+    return result
 
 
 def write_run_file(path: Path, addresses: Mapping[str, Any]) -> None:

@@ -35,6 +35,8 @@ class Account(IntEnum):
     """Control account of emergency credit that was handed out and not yet paid back."""
     THIRD_PARTY_RECEIVABLE = 213
     """Control account of charges billed for third parties (aseo) and not yet collected."""
+    COMMISSION_TAX = 220
+    """Tax on commissions: the utility owes it to the networks with them; whether it may deduct it is for its accountants."""
     CUSTOMER_REMAINDERS = 300
     """Control account of ``meter.remainder_centavos``: paid, but too little for another tenth."""
     CONTRIBUTIONS_PAYABLE = 310

@@ -28,7 +28,7 @@ def check_meter(meter: MeterState | None, order: SaleOrder) -> MeterState:
     """Return the meter if the order may go on, as far as that does not depend on anything a sale moves.
 
     Raises:
-        Refusal: ``METER_UNKNOWN``, ``METER_BLOCKED``, ``WRONG_SERVICE`` or ``AMOUNT_INVALID``.
+        Refusal: ``METER_UNKNOWN``, ``METER_BLOCKED``, ``WRONG_SERVICE``, ``NOT_PERMITTED`` or ``AMOUNT_INVALID``.
     """
     if meter is None:
         raise Refusal(ResponseCode.METER_UNKNOWN)
@@ -36,6 +36,8 @@ def check_meter(meter: MeterState | None, order: SaleOrder) -> MeterState:
         raise Refusal(ResponseCode.METER_BLOCKED)
     if order.service is not None and order.service is not meter.account.service:
         raise Refusal(ResponseCode.WRONG_SERVICE)
+    if order.services is not None and meter.account.service not in order.services:
+        raise Refusal(ResponseCode.NOT_PERMITTED)
     if order.paid_centavos <= 0 or order.voluntary_centavos < 0 or order.voluntary_centavos > order.paid_centavos:
         raise Refusal(ResponseCode.AMOUNT_INVALID)
     return meter

@@ -19,10 +19,10 @@ from ledger.meters import Accounts, MeterState, account_statements, accounts_of
 from ledger.pricing import Rules, check_meter, price, price_with_parked
 from ledger.quote_lines import lines_as_json
 from ledger.rounds import together
-from ledger.rules import commission_of
 from sts.errors import FieldRangeError
 from sts.tid import next_tids
 from vending.calendar import local_date
+from vending.commission import Commission, commission_of
 from vending.deductions import Deduction
 from vending.order import (
     Busy,
@@ -48,10 +48,17 @@ ORDERS_PER_BATCH_MAX = 1024
 
 _ADMIT = text(f"""
     SELECT o.position, nextval('ledger_id') AS new_id, j.digest, j.code, j.sale_id, j.answer, t.status AS terminal_status,
-        a.status AS acquirer_status, a.settlement_date, a.commission_basis_points, a.float_account_id, a.commission_account_id,
-        f.credit_line_centavos - f.balance_centavos - f.pending_centavos AS available_centavos
-    FROM unnest({journal.KEY_ARRAYS}) WITH ORDINALITY AS o ({journal.KEY_COLUMNS}, position)
+        a.status AS acquirer_status, a.settlement_date, a.float_account_id, a.commission_account_id,
+        coalesce(c.share_basis_points, 0) AS share_basis_points, coalesce(c.fixed_centavos, 0) AS fixed_centavos,
+        coalesce(c.tax_basis_points, 0) AS tax_basis_points, f.credit_line_centavos - f.balance_centavos - f.pending_centavos AS available_centavos
+    FROM unnest({journal.KEY_ARRAYS}, CAST(:days AS date[]), CAST(:paid AS bigint[]))
+        WITH ORDINALITY AS o ({journal.KEY_COLUMNS}, day, paid, position)
     LEFT JOIN acquirer AS a ON a.code = o.acquirer_code
+    LEFT JOIN LATERAL (
+        SELECT each.share_basis_points, each.fixed_centavos, each.tax_basis_points FROM commission_terms AS each
+        WHERE each.acquirer_id = a.id AND each.valid_from <= greatest(o.day, a.settlement_date) AND each.from_paid_centavos <= o.paid
+        ORDER BY each.valid_from DESC, each.from_paid_centavos DESC LIMIT 1
+    ) AS c ON true
     LEFT JOIN terminal AS t ON t.acquirer_id = a.id AND t.code = o.terminal_code
     LEFT JOIN account AS f ON f.id = a.float_account_id
     LEFT JOIN journal AS j ON {journal.KEY_JOIN}
@@ -75,14 +82,15 @@ _WRITE_SALES = text("""
     INSERT INTO sale (state, id, kind, acquirer_code, terminal_code, transmitted_at, stan, message_class, rrn, meter_id, register_id,
         tariff_index, encryption_algorithm, float_account_id, commission_account_id, local_date, settlement_date, reserved_at, paid_centavos,
         commission_centavos, carried_in_centavos, carried_out_centavos, units_tenths, charged_centavos, full_cost_centavos,
-        subsidy_centavos, contribution_centavos, month_to_date_tenths, lines)
+        subsidy_centavos, contribution_centavos, month_to_date_tenths, lines, commission_tax_centavos)
     SELECT 'reserved', o.* FROM unnest(CAST(:ids AS bigint[]), CAST(:kinds AS text[]), CAST(:acquirers AS text[]),
         CAST(:terminals AS text[]), CAST(:transmitted AS timestamptz[]), CAST(:stans AS text[]), CAST(:classes AS text[]),
         CAST(:rrns AS text[]), CAST(:meters AS bigint[]), CAST(:registers AS bigint[]), CAST(:indexes AS smallint[]),
         CAST(:algorithms AS smallint[]), CAST(:floats AS bigint[]), CAST(:commission_accounts AS bigint[]), CAST(:dates AS date[]),
         CAST(:settlement_dates AS date[]), CAST(:reserved AS timestamptz[]), CAST(:paid AS bigint[]), CAST(:commissions AS bigint[]), CAST(:carried_in AS bigint[]),
         CAST(:carried_out AS bigint[]), CAST(:units AS bigint[]), CAST(:charged AS bigint[]), CAST(:full_costs AS bigint[]),
-        CAST(:subsidies AS bigint[]), CAST(:contributions AS bigint[]), CAST(:months AS bigint[]), CAST(:lines AS jsonb[])) AS o
+        CAST(:subsidies AS bigint[]), CAST(:contributions AS bigint[]), CAST(:months AS bigint[]), CAST(:lines AS jsonb[]),
+        CAST(:commission_taxes AS bigint[])) AS o
 """)
 
 _TAKE_FLOATS = text("""
@@ -99,7 +107,7 @@ class _Admission(NamedTuple):
     sale_id: int
     float_account_id: int
     commission_account_id: int
-    commission_basis_points: int
+    commission: Commission
     settlement_date: date
     """Of the acquirer, if a cut-over is ahead of the clock."""
 
@@ -169,7 +177,7 @@ class _Batch:
         # Three statements that do not need each other: who asks, the meters (locked), what is owed there.
         admitted, *found = together(
             self.connection,
-            (_ADMIT, journal.key_arrays(list(first_with_key))),
+            (_ADMIT, _admission_columns([self.orders[position] for position in first_with_key.values()])),
             *account_statements(numbers, for_update=True),
         )
         admissions = self._admit(first_with_key, admitted.rows)
@@ -192,7 +200,7 @@ class _Batch:
                 assert again is not None, "the journal row of an order has a code or a sale"
                 self.results[position] = again
                 continue
-            refusal = _refusal_of_terminal(row)
+            refusal = _refusal_of_terminal(row) or order.refused
             if refusal is not None:
                 self._decline(position, Refusal(refusal))
                 continue
@@ -203,7 +211,9 @@ class _Batch:
                     row.new_id,
                     row.float_account_id,
                     row.commission_account_id,
-                    row.commission_basis_points,
+                    commission_of(
+                        order.paid_centavos, row.share_basis_points, row.fixed_centavos, row.tax_basis_points
+                    ),
                     row.settlement_date,
                 )
             )
@@ -343,6 +353,15 @@ def _journal_line(order: SaleOrder, code: ResponseCode | None, sale_id: int | No
     return journal.Line(order.key, order.digest, order.rrn, order.request, code, sale_id, None, order.received_at)
 
 
+def _admission_columns(orders: Sequence[SaleOrder]) -> dict[str, str]:
+    """Return the values of `_ADMIT`."""
+    return {
+        **journal.key_arrays([order.key for order in orders]),
+        "days": arrays.times([local_date(order.received_at) for order in orders]),
+        "paid": arrays.ints([order.paid_centavos for order in orders]),
+    }
+
+
 def _sale_columns(sales: Sequence[_Sale]) -> dict[str, str]:
     """Return the values of `_WRITE_SALES`."""
     reserved = [sale.reserved for sale in sales]
@@ -363,9 +382,8 @@ def _sale_columns(sales: Sequence[_Sale]) -> dict[str, str]:
         "paid": arrays.ints([sale.paid_centavos for sale in reserved]),
         "floats": arrays.ints([sale.admission.float_account_id for sale in sales]),
         "commission_accounts": arrays.ints([sale.admission.commission_account_id for sale in sales]),
-        "commissions": arrays.ints(
-            [commission_of(sale.reserved.paid_centavos, sale.admission.commission_basis_points) for sale in sales]
-        ),
+        "commissions": arrays.ints([sale.admission.commission.centavos for sale in sales]),
+        "commission_taxes": arrays.ints([sale.admission.commission.tax_centavos for sale in sales]),
         "carried_in": arrays.ints([quote.carried_in_centavos for quote in quotes]),
         "carried_out": arrays.ints([quote.carried_out_centavos for quote in quotes]),
         "units": arrays.ints([quote.units_tenths for quote in quotes]),

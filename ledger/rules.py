@@ -12,7 +12,8 @@ there the money stood since it went back to the network that had sold them.
 from typing import NamedTuple
 
 from ledger.chart import RECEIVABLE_OF_KIND, REVENUE_OF_SERVICE, Account
-from vending.deductions import BASIS_POINTS_PER_WHOLE, Taken
+from vending.commission import Commission
+from vending.deductions import Taken
 from vending.quote import Quote
 from vending.service import Service
 
@@ -30,18 +31,13 @@ class PostingLine(NamedTuple):
     is_remainder: bool = False
 
 
-def commission_of(paid_centavos: int, basis_points: int) -> int:
-    """Return what the acquirer earns with a sale; rounded down, so the fraction stays with the utility."""
-    return paid_centavos * basis_points // BASIS_POINTS_PER_WHOLE
-
-
 def sale_lines(
     quote: Quote,
     service: Service,
     *,
     float_account_id: int,
     commission_account_id: int,
-    commission_centavos: int,
+    commission: Commission,
     claimed_centavos: int = 0,
 ) -> list[PostingLine]:
     """Return the lines that post one sale, a recharge or a payment. No line has an amount of zero.
@@ -51,7 +47,7 @@ def sale_lines(
         service: of the meter.
         float_account_id: the acquirer's deposit, which pays for everything.
         commission_account_id: the acquirer's earnings.
-        commission_centavos: on the whole payment.
+        commission: on the whole payment, with its tax.
         claimed_centavos: what the parked tokens cost that the sale hands out.
     """
     lines = [
@@ -63,8 +59,9 @@ def sale_lines(
         PostingLine(
             Account.CUSTOMER_REMAINDERS, quote.carried_in_centavos - quote.carried_out_centavos, is_remainder=True
         ),
-        PostingLine(Account.COMMISSION_COST, commission_centavos),
-        PostingLine(commission_account_id, -commission_centavos),
+        PostingLine(Account.COMMISSION_COST, commission.centavos),
+        PostingLine(Account.COMMISSION_TAX, commission.tax_centavos),
+        PostingLine(commission_account_id, -commission.centavos - commission.tax_centavos),
     ]
     for taken in quote.taken:
         lines += _taken_lines(taken)
@@ -74,19 +71,25 @@ def sale_lines(
 
 
 def parking_lines(
-    *, paid_centavos: int, float_account_id: int, commission_account_id: int, commission_centavos: int
+    *, paid_centavos: int, float_account_id: int, commission_account_id: int, commission: Commission
 ) -> list[PostingLine]:
-    """Return the lines that give a sale's money and commission back and hold its price on the parked tokens.
+    """Return the lines that give a sale's money and commission, with its tax, back and hold its price on the parked tokens.
 
     Revenue, obligations, month and remainder stay as they were sold: the token exists, and whoever claims it pays for all of them.
     """
     lines = [
         PostingLine(Account.PARKED_TOKENS, paid_centavos),
         PostingLine(float_account_id, -paid_centavos),
-        PostingLine(Account.COMMISSION_COST, -commission_centavos),
-        PostingLine(commission_account_id, commission_centavos),
+        PostingLine(Account.COMMISSION_COST, -commission.centavos),
+        PostingLine(Account.COMMISSION_TAX, -commission.tax_centavos),
+        PostingLine(commission_account_id, commission.centavos + commission.tax_centavos),
     ]
     return [line for line in lines if line.amount_centavos]
+
+
+def deposit_lines(float_account_id: int, amount_centavos: int) -> list[PostingLine]:
+    """Return the lines that book money which a network paid in; below zero they take back what was booked too much."""
+    return [PostingLine(Account.BANK, amount_centavos), PostingLine(float_account_id, -amount_centavos)]
 
 
 def _taken_lines(taken: Taken) -> tuple[PostingLine, PostingLine]:

@@ -3,24 +3,19 @@
 The rules here look at facts and refuse; `ledger.adjustments` reads the facts under locks and writes what is allowed.
 """
 
-import re
 from dataclasses import dataclass
 from enum import Enum
 
 from vending.money import Centavos, Tenths
 from vending.quote import TOKEN_TENTHS_MAX
 from vending.service import Service
+from vending.two_people import EVIDENCE_CHARACTERS_MAX, Verdict, judge_decision, user_name
 
 ADJUSTMENT_CENTAVOS_MAX = 999_999_999_999
 """Ten digits of pesos, as in a sale's message: more is a slip of the keyboard."""
 
-EVIDENCE_CHARACTERS_MAX = 2000
-"""A case number, what was seen, where the paper is: not the paper itself."""
-
 FREE_TOKENS_PER_MONTH = 1
 """Free units are one token per meter and local month."""
-
-_USER = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
 
 
 class AdjustmentKind(Enum):
@@ -118,8 +113,8 @@ def user_named(name: str) -> str:
     Raises:
         AdjustmentRefused: `AdjustmentRefusal.USER_INVALID`.
     """
-    user = name.strip().lower()
-    if not _USER.fullmatch(user):
+    user = user_name(name)
+    if user is None:
         raise AdjustmentRefused(AdjustmentRefusal.USER_INVALID, repr(name))
     return user
 
@@ -254,10 +249,9 @@ def is_decided(
     Raises:
         AdjustmentRefused: *user* proposed it, or it was decided by another or the other way.
     """
-    if user == proposed_by:
+    verdict = judge_decision(asked_by=proposed_by, decided_by=decided_by, is_as_wanted=state is wanted, user=user)
+    if verdict is Verdict.SAME_PERSON:
         raise AdjustmentRefused(AdjustmentRefusal.SAME_PERSON)
-    if state is AdjustmentState.PROPOSED:
-        return False
-    if state is not wanted or user != decided_by:
+    if verdict is Verdict.ALREADY_DECIDED:
         raise AdjustmentRefused(AdjustmentRefusal.ALREADY_DECIDED, f"{state.value} by {decided_by}")
-    return True
+    return verdict is Verdict.DECIDED_SO

@@ -129,6 +129,37 @@ class DaysClosed:
     left: tuple[tuple[str, date], ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookAtNetworks:
+    """Read every network's float, and write the settlement files that are missing in these (network, directory)."""
+
+    at: datetime
+    directories: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FloatLevel:
+    """What a network may still sell, and below which somebody is warned (0: never)."""
+
+    acquirer_id: str
+    available_centavos: int
+    warning_centavos: int
+
+    @property
+    def is_low(self) -> bool:
+        """Whether somebody should be warned."""
+        return self.available_centavos < self.warning_centavos
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworksSeen:
+    """The ledger's answer to `LookAtNetworks`: files as (network, day), failures as (network, reason)."""
+
+    floats: tuple[FloatLevel, ...]
+    delivered: tuple[tuple[str, date], ...] = ()
+    failed: tuple[tuple[str, str], ...] = ()
+
+
 def agrees(theirs: TheirTotals, ours: DayTotals) -> bool:
     """Whether both sides say the same, in every number that was sent."""
     if (theirs.sales, theirs.reversed) != (ours.sales, ours.reversed):

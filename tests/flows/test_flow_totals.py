@@ -9,8 +9,10 @@ from click.testing import CliRunner
 
 from cli import context
 from cli.pos import pos
+from cli.settle import settle
 from cli.system import RunningSystem
 from messages.iso_message import IsoMessage
+from messages.settlement_file import file_id
 from messages.subfields import first_value, parse_sub_elements
 from pos import requests
 from pos.tally import Tally
@@ -37,6 +39,17 @@ def totals(terminal: RawTerminal, day: date, sold: int) -> IsoMessage:
     return requests.terminal_totals(
         terminal.identity, terminal.moment(), day, recharges=recharges, payments=NOTHING, reversals=NOTHING
     )
+
+
+def settle_with_the_file_of(day: date) -> None:
+    """Wait until the switch has put the day's file into the network's directory, and send it back as the network."""
+    path = context.home() / f"{file_id(context.ACQUIRER_ID, day)}.csv"
+    last = time.monotonic() + CLOSE_SECONDS
+    while not path.exists():
+        assert time.monotonic() < last, "no settlement file"
+        time.sleep(0.1)
+    result = CliRunner().invoke(settle, ["reconcile", str(path), "--user", "red"])
+    assert (result.exit_code, result.exception) == (0, None), result.output
 
 
 def test_a_day_is_added_up_cut_over_and_closed(
@@ -77,6 +90,8 @@ def test_a_day_is_added_up_cut_over_and_closed(
     assert monitor.sample("eudora_reconciliations_total", result="equal") == 3
     assert monitor.sample("eudora_reconciliations_total", result="differs") == 1
     assert monitor.sample("eudora_cut_over_lag_seconds") == 0
+    settle_with_the_file_of(day)
+    assert monitor.sample("eudora_float_available_centavos", acquirer=context.ACQUIRER_ID) > 0
     assert books.differences() == []
 
 

@@ -5,11 +5,16 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 
+import pytest
 from sqlalchemy import Engine
 
-from tests.ledger.books import Books, post_of, reserved_of, void_of
+from ledger.database import open_engine
+from ledger.post import post
+from ledger.reserve import Reserver
+from ledger.tariffs import load_tariffs
+from tests.ledger.books import POLICY, Books, post_of, reserved_of, void_of
 from vending.money import Centavos
-from vending.order import Busy, Declined, Reserved
+from vending.order import Busy, Declined, Reserved, ReserveResult
 from vending.response_code import ResponseCode
 
 
@@ -106,4 +111,50 @@ def test_the_same_key_from_several_threads_is_one_sale(books: Books) -> None:
     assert len([result for result in results if isinstance(result, Reserved)]) == 3
     assert not [result for result in results if isinstance(result, Declined | Busy)]
     assert books.value("SELECT count(*) FROM sale") == 3
+    assert books.check().agree
+
+
+@pytest.mark.parametrize("short_centavos", [0, 1_500_000])
+def test_two_switches_on_one_float_never_oversell_nor_refuse_while_there_is_enough(
+    new_database: Callable[[], Engine], short_centavos: int
+) -> None:
+    """Two sets of ledger workers, as two switch processes have them, sell one float to its last sale; only what is missing is refused."""
+    paid, rounds, meters = 100_000, 40, 12
+    demand = 2 * rounds * meters // 2 * paid
+    # Each set sells on meters of its own, so that nothing but the float can refuse.
+    books = Books(new_database(), meters=meters, deposit=Centavos(demand - short_centavos))
+    books.execute("UPDATE meter SET status = 'active'")
+    books.execute("UPDATE meter SET stratum = 1, service = 0")
+    dsn = books.engine.url.render_as_string(hide_password=False)
+    results: list[ReserveResult] = []
+    failures: list[BaseException] = []
+    lock = threading.Lock()
+
+    def sell(own: range) -> None:
+        try:
+            reserving, posting = open_engine(dsn, pool_size=1), open_engine(dsn, pool_size=1)
+            reserver = Reserver(reserving, load_tariffs(reserving), POLICY)
+            for _ in range(rounds):
+                with lock:
+                    orders = [books.order(meter, paid) for meter in own]
+                found = reserver.reserve(orders)
+                post(posting, [post_of(sale) for sale in reserved_of(found)])
+                with lock:
+                    results.extend(found)
+            reserving.dispose()
+            posting.dispose()
+        except BaseException as error:  # noqa: BLE001 - a thread's failure is reported by the test
+            failures.append(error)
+
+    threads = [threading.Thread(target=sell, args=(own,)) for own in (range(1, 7), range(7, 13))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    declined = [result for result in results if isinstance(result, Declined)]
+    assert {result.code for result in declined} <= {ResponseCode.FLOAT_SHORT}
+    assert len(declined) * paid == short_centavos
+    assert len(reserved_of(results)) + len(declined) == demand // paid
+    assert tuple(books.float_row()) == (0, 0)
     assert books.check().agree

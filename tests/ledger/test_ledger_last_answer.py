@@ -101,7 +101,7 @@ def test_a_terminal_sees_only_its_own(books: Books) -> None:
     [
         ({"terminal_id": "T0000009"}, ResponseCode.TERMINAL_BLOCKED),
         ({"terminal_id": "T7777777"}, ResponseCode.TERMINAL_UNKNOWN),
-        ({"acquirer_id": "parado"}, ResponseCode.ACQUIRER_STOPPED),
+        ({"acquirer_id": "nadie"}, ResponseCode.TERMINAL_UNKNOWN),
     ],
 )
 def test_who_is_not_served_is_told_nothing(books: Books, change: dict[str, Any], code: ResponseCode) -> None:

@@ -14,7 +14,8 @@ from ledger import arrays
 from ledger.chart import FIRST_ACQUIRER_ACCOUNT, Account, code_of, kind_of
 from ledger.embedded import EmbeddedPostgres
 from ledger.quote_lines import lines_as_json, quote_of
-from ledger.rules import commission_of, parking_lines, sale_lines
+from ledger.rules import parking_lines, sale_lines
+from vending.commission import commission_of
 from vending.deductions import Charge, Deduction, Emergency, Obligation
 from vending.money import BasisPoints, Centavos, RateE4, Tenths
 from vending.quote import Quote, QuoteInput, Voluntary, quote
@@ -23,6 +24,8 @@ from vending.service import Service
 from vending.tariff import Tariff, TariffBlock
 
 MONEY = st.integers(min_value=0, max_value=10**9).map(Centavos)
+COMMISSIONS = st.tuples(st.integers(0, 10_000), st.integers(0, 10**8), st.integers(0, 10_000))
+"""Share, fixed sum and tax of a commission."""
 OWED = st.integers(min_value=1, max_value=10**8).map(Centavos)
 RATE = st.integers(min_value=1, max_value=10**8).map(RateE4)
 DUE = st.just(date(2026, 1, 1))
@@ -73,33 +76,32 @@ def quotes(draw: st.DrawFn) -> Quote:
             question = QuoteInput(paid_centavos=Centavos(1000), tariff=Tariff(blocks=blocks))
 
 
-@given(quote=quotes(), service=st.sampled_from(Service), basis_points=st.integers(0, 10_000))
-def test_the_lines_of_every_sale_sum_to_zero(quote: Quote, service: Service, basis_points: int) -> None:
+@given(quote=quotes(), service=st.sampled_from(Service), terms=COMMISSIONS)
+def test_the_lines_of_every_sale_sum_to_zero(quote: Quote, service: Service, terms: tuple[int, int, int]) -> None:
     """No centavo appears or vanishes between the accounts, and no line says nothing."""
-    commission = commission_of(quote.paid_centavos, basis_points)
-    lines = sale_lines(
-        quote, service, float_account_id=1000, commission_account_id=1001, commission_centavos=commission
-    )
+    commission = commission_of(quote.paid_centavos, *terms)
+    lines = sale_lines(quote, service, float_account_id=1000, commission_account_id=1001, commission=commission)
     assert sum(line.amount_centavos for line in lines) == 0
     assert all(line.amount_centavos for line in lines)
     by_account: dict[int, int] = {}
     for line in lines:
         by_account[line.account_id] = by_account.get(line.account_id, 0) + line.amount_centavos
     assert by_account.get(1000, 0) == quote.paid_centavos
-    assert by_account.get(1001, 0) == -commission
+    assert by_account.get(1001, 0) == -(commission.centavos + commission.tax_centavos)
+    assert by_account.get(Account.COMMISSION_TAX, 0) == commission.tax_centavos
     assert by_account.get(Account.SUBSIDIES_RECEIVABLE, 0) == quote.subsidy_centavos
     assert by_account.get(Account.CONTRIBUTIONS_PAYABLE, 0) == -quote.contribution_centavos
     assert by_account.get(Account.CUSTOMER_REMAINDERS, 0) == quote.carried_in_centavos - quote.carried_out_centavos
 
 
-@given(quote=quotes(), claimed=MONEY, basis_points=st.integers(0, 10_000))
-def test_a_claim_and_a_parking_balance(quote: Quote, claimed: int, basis_points: int) -> None:
+@given(quote=quotes(), claimed=MONEY, terms=COMMISSIONS)
+def test_a_claim_and_a_parking_balance(quote: Quote, claimed: int, terms: tuple[int, int, int]) -> None:
     """A claiming sale pays the parked account what the parking put there, and its network for everything; both sum to zero."""
     paid = quote.paid_centavos + claimed
-    commission = commission_of(paid, basis_points)
-    accounts = {"float_account_id": 1000, "commission_account_id": 1001, "commission_centavos": commission}
-    sold = sale_lines(quote, Service.ENERGY, claimed_centavos=claimed, **accounts)
-    parked = parking_lines(paid_centavos=claimed, **accounts)
+    commission = commission_of(paid, *terms)
+    accounts = {"float_account_id": 1000, "commission_account_id": 1001}
+    sold = sale_lines(quote, Service.ENERGY, claimed_centavos=claimed, commission=commission, **accounts)
+    parked = parking_lines(paid_centavos=claimed, commission=commission, **accounts)
     for lines in (sold, parked):
         assert sum(line.amount_centavos for line in lines) == 0
         assert all(line.amount_centavos for line in lines)

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from vending.adjustment import (
     ADJUSTMENT_CENTAVOS_MAX,
-    EVIDENCE_CHARACTERS_MAX,
     AdjustmentKind,
     AdjustmentRefusal,
     AdjustmentRefused,
@@ -24,6 +23,7 @@ from vending.adjustment import (
 from vending.money import Centavos, Tenths
 from vending.quote import TOKEN_TENTHS_MAX
 from vending.service import Service
+from vending.two_people import EVIDENCE_CHARACTERS_MAX
 
 KINDS = st.sampled_from(AdjustmentKind)
 MONEY_KINDS = st.sampled_from([AdjustmentKind.REFUND, AdjustmentKind.CREDIT])
