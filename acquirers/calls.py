@@ -1,10 +1,11 @@
 """What a network's message turned out to ask for. Use cases in the switch take these; they never look into a message themselves."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from messages.iso_message import IsoMessage
 from vending.order import AdviceOrder, Inquiry, LastAnswerInquiry, ReversalOrder, SaleOrder
+from vending.response_code import Refusal, ResponseCode
 from vending.settlement import CutOverOrder, TotalsOrder
 
 
@@ -94,7 +95,38 @@ class CutOverCall:
     order: CutOverOrder
 
 
-MoneyCall = InquiryCall | SaleCall | ReversalCall | AdviceCall | LastAnswerCall | TotalsCall | CutOverCall
+RecordCall = SaleCall | ReversalCall | AdviceCall
+"""What a batch may hold."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedRecord:
+    """A record of a batch that cannot be done; ``message`` is as much of it as was understood, None: not even its MTI."""
+
+    message: IsoMessage | None
+    refusal: Refusal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchCall:
+    """Requests that the terminal stored while it had no line, each with a key of its own; only the whole carries a MAC."""
+
+    message: IsoMessage
+    body: bytes
+    terminal_id: str
+    records: tuple[RecordCall | RefusedRecord, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordResult:
+    """What became of one record: its code, and the answer that is stored for it (None: none is)."""
+
+    message: IsoMessage | None
+    code: ResponseCode
+    answer: bytes | None = field(default=None, repr=False)
+
+
+MoneyCall = InquiryCall | SaleCall | ReversalCall | AdviceCall | LastAnswerCall | TotalsCall | CutOverCall | BatchCall
 """The calls that must carry a MAC."""
 
 Call = NetworkCall | MoneyCall

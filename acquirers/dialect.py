@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from acquirers.calls import Call
+from acquirers.calls import Call, RecordResult
 from messages.iso_message import IsoMessage
-from messages.mac import Sealed
+from messages.mac import MacForm, Sealed
 from vending.order import InquiryAnswer, LastAnswerFound, RequestKey, ReservedSale
 from vending.response_code import Refusal, ResponseCode
 from vending.secret import Secret
@@ -29,6 +29,10 @@ class Unreadable(Exception):
 
 class Dialect(Protocol):
     """One kind of network."""
+
+    @property
+    def mac_form(self) -> MacForm:
+        """How a MAC stands at the end of its messages."""
 
     def read(self, body: bytes, *, acquirer_id: str, now: datetime) -> Call:
         """Decode and map one message (without framing and TPDU). Raises `Unreadable`."""
@@ -57,6 +61,9 @@ class Dialect(Protocol):
     def acknowledge_cut_over(self, message: IsoMessage) -> IsoMessage:
         """Make the answer that says the day is closed to new sales."""
 
+    def answer_batch(self, message: IsoMessage, code: ResponseCode, results: Sequence[RecordResult]) -> IsoMessage:
+        """Make the answer to a batch upload: *code* for the whole, and what became of each record, in their order."""
+
     def decline_reversal(self, message: IsoMessage, sale: ReservedSale, tokens: Sequence[Secret[str]]) -> IsoMessage:
         """Make the answer that says the sale stands, with its tokens."""
 
@@ -67,4 +74,4 @@ class Dialect(Protocol):
         """Write an answer without a MAC."""
 
     def encode_for_mac(self, answer: IsoMessage) -> bytes:
-        """Write an answer with a MAC of zeros as its last 8 octets."""
+        """Write an answer with a MAC of zeros at its end, in the form of `mac_form`."""

@@ -17,6 +17,8 @@ ISO_1987 = {
     ResponseCode.TERMINAL_BLOCKED: "58",
     ResponseCode.ACQUIRER_STOPPED: "57",
     ResponseCode.NOT_SIGNED_ON: "77",
+    ResponseCode.OUTSIDE_HOURS: "73",
+    ResponseCode.NOT_PERMITTED: "74",
     ResponseCode.METER_UNKNOWN: "14",
     ResponseCode.METER_BLOCKED: "62",
     ResponseCode.WRONG_SERVICE: "56",

@@ -5,6 +5,7 @@ import sys
 import click
 
 from messages.describe import describe
+from messages.wire import WIRES
 
 
 @click.group("iso")
@@ -14,13 +15,13 @@ def iso() -> None:
 
 @iso.command("describe")
 @click.option(
-    "--dialect", type=click.Choice(["datafono"]), default="datafono", show_default=True, help="Whose field table."
+    "--dialect", type=click.Choice(sorted(WIRES)), default="datafono", show_default=True, help="Whose field table."
 )
 @click.argument("hex_text", metavar="HEX")
 def describe_command(dialect: str, hex_text: str) -> None:
     """Show one message data element by data element.
 
-    HEX may hold spaces and line ends, and the message may stand with or without its 2-byte length and its TPDU; "-" reads it from
+    HEX may hold spaces and line ends, and the message may stand with or without its length and its TPDU; "-" reads it from
     standard input. PINs, tracks and chip data are masked, always. A broken message shows what could be read, and the exit code is 1.
     """
     text = sys.stdin.read() if hex_text == "-" else hex_text
@@ -30,7 +31,7 @@ def describe_command(dialect: str, hex_text: str) -> None:
         raise click.BadParameter("not hexadecimal octets", param_hint="HEX") from None
     if not data:
         raise click.BadParameter("no octets", param_hint="HEX")
-    description = describe(data)
+    description = describe(data, WIRES[dialect])
     click.echo(f"dialect {dialect}, {description.message_octets} octets from the MTI on")
     for line in description.lines():
         click.echo(line)

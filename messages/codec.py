@@ -4,7 +4,7 @@ from typing import Final, Protocol
 
 from messages.compiled_codec import CompiledCodec
 from messages.iso_message import IsoMessage
-from messages.specs.datafono import SPEC
+from messages.specs import datafono, loteria, recargas
 
 
 class Codec(Protocol):
@@ -19,5 +19,11 @@ class Codec(Protocol):
         ...
 
 
-DATAFONO: Final[Codec] = CompiledCodec(SPEC)
+DATAFONO: Final[Codec] = CompiledCodec(datafono.SPEC)
 """The codec of dialect ``datafono``."""
+
+RECARGAS: Final[Codec] = CompiledCodec(recargas.SPEC)
+"""The codec of dialect ``recargas``."""
+
+LOTERIA: Final[Codec] = CompiledCodec(loteria.SPEC)
+"""The codec of dialect ``loteria``."""

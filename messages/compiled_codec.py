@@ -10,29 +10,21 @@ slices allow, and the sum of all lengths is compared with the length of the mess
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from itertools import groupby
-from operator import itemgetter
-from typing import Any, Final
+from typing import Final
 
-from messages.iso8583_codec import BITMAP_OCTETS, MTI_OCTETS, ReferenceCodec, Spec, bitmap_fields
+from messages import character_steps, packed_steps
+from messages.codec_steps import NotSureError, ReadStep, Row, WriteStep, read_chars, write_chars
+from messages.iso8583_codec import BITMAP_OCTETS, HEX_CHARACTERS, ReferenceCodec, Spec, bitmap_fields, head_of
 from messages.iso_message import IsoMessage
 
 PLANS_MAX = 512
 """How many plans are kept, each way. The peer chooses the bitmap, so the number of plans must not be his: the least used one goes.
 A dialect's real messages need a few dozen."""
 
-_NOT_BCD = 1_000_000
-_BCD: Final = [int(f"{octet:02x}") if f"{octet:02x}".isdecimal() else _NOT_BCD for octet in range(256)]
-"""The number in an octet of BCD; above every length limit where it is none."""
+_SEVEN: Final = ord("7")
 
-Row = Mapping[str, Any]
-ReadStep = Callable[[bytes, int, list[str]], int]
-WriteStep = Callable[[tuple[str, ...]], bytes]
 ReadPlan = tuple[tuple[int, ...], tuple[ReadStep, ...], int]
 WritePlan = tuple[bytes, tuple[WriteStep, ...]]
-
-
-class _NotSureError(Exception):
-    """Not for this codec: the reference decides."""
 
 
 class CompiledCodec:
@@ -45,6 +37,8 @@ class CompiledCodec:
     def __init__(self, spec: Spec) -> None:
         self._spec = spec
         self._reference = ReferenceCodec(spec)
+        self._head = head_of(spec)
+        self._is_characters = self._head.is_characters
         for number, row in spec.items():
             if number.isdigit() and number != "1":
                 _form(row)
@@ -72,18 +66,27 @@ class CompiledCodec:
 
     def decode_sure(self, data: bytes) -> IsoMessage | None:
         """Read one message, or return None if the reference must decide. For tests and measurements; `decode` is for everyone."""
-        if len(data) < MTI_OCTETS + BITMAP_OCTETS:
-            return None
-        plan = self._read_plan(data[2:18] if data[2] & 0x80 else data[2:10])
-        mti = data[:2].hex()
-        if plan is None or not mti.isdecimal():
+        if self._is_characters:
+            if not data[:4].isdigit() or len(data) < 20:
+                return None
+            mti = data[:4].decode("ascii")
+            # In characters of any case, 8 to F, the first bit is set; what is no hex fails when the plan is made.
+            plan = self._read_plan(data[4:36] if data[4] > _SEVEN else data[4:20])
+        else:
+            if len(data) < 10:
+                return None
+            plan = self._read_plan(data[2:18] if data[2] & 0x80 else data[2:10])
+            mti = data[:2].hex()
+            if not mti.isdecimal():
+                return None
+        if plan is None:
             return None
         numbers, steps, at = plan
         values: list[str] = []
         try:
             for step in steps:
                 at = step(data, at, values)
-        except (_NotSureError, IndexError):
+        except (NotSureError, IndexError):
             return None
         if at != len(data):
             return None
@@ -98,15 +101,22 @@ class CompiledCodec:
         bitmap, steps = plan
         values = tuple(fields.values())
         try:
-            return bytes.fromhex(message.mti) + bitmap + b"".join([step(values) for step in steps])
-        except (_NotSureError, ValueError):
+            mti = message.mti.encode("ascii") if self._is_characters else bytes.fromhex(message.mti)
+            return mti + bitmap + b"".join([step(values) for step in steps])
+        except (NotSureError, ValueError):
             return None
 
     def plans_kept(self) -> tuple[int, int]:
         """Return how many plans are kept for reading and for writing."""
         return self._read_plan.cache_info().currsize, self._write_plan.cache_info().currsize
 
-    def _make_read_plan(self, bitmaps: bytes) -> ReadPlan | None:
+    def _make_read_plan(self, written: bytes) -> ReadPlan | None:
+        if self._is_characters:
+            if not HEX_CHARACTERS.issuperset(written):
+                return None
+            bitmaps = bytes.fromhex(written[: len(written) & ~1].decode("ascii"))
+        else:
+            bitmaps = written
         if len(bitmaps) != BITMAP_OCTETS * (2 if bitmaps[0] & 0x80 else 1):
             return None  # the secondary bitmap is cut short
         numbers = bitmap_fields(bitmaps[:BITMAP_OCTETS], 0) + bitmap_fields(bitmaps[BITMAP_OCTETS:], 64)
@@ -114,7 +124,7 @@ class CompiledCodec:
         if not all(str(number) in self._spec for number in elements):
             return None
         steps = [_READERS[form]([row for _, row in members]) for form, members in self._runs(elements)]
-        return elements, tuple(steps), MTI_OCTETS + len(bitmaps)
+        return elements, tuple(steps), self._head.mti_octets + len(written)
 
     def _make_write_plan(self, numbers: tuple[int, ...]) -> WritePlan | None:
         if not all(str(number) in self._spec for number in numbers):
@@ -126,7 +136,9 @@ class CompiledCodec:
         for form, members in self._runs(numbers):
             first = members[0][0]
             steps.append(_WRITERS[form]([row for _, row in members], first, first + len(members)))
-        return bitmap if 1 in marked else bitmap[:BITMAP_OCTETS], tuple(steps)
+        if 1 not in marked:
+            bitmap = bitmap[:BITMAP_OCTETS]
+        return bitmap.hex().upper().encode("ascii") if self._is_characters else bitmap, tuple(steps)
 
     def _runs(self, numbers: tuple[int, ...]) -> Iterator[tuple[str, list[tuple[int, Row]]]]:
         """Put neighbours of fixed length and one form together; every other element stands alone. Members are (index, row)."""
@@ -143,8 +155,10 @@ def _run_key(index: int, row: Row) -> tuple[str, int]:
 def _form(row: Row) -> str:
     """Name the way a row is packed."""
     prefix = row["len_type"]
+    if row["data_enc"] == "ascii" or (row["data_enc"] == "latin-1" and row["len_enc"] == "ascii"):
+        return _form_in_characters(row)
     if prefix and row["len_enc"] != "bcd":
-        raise ValueError("only BCD lengths are compiled")
+        raise ValueError("only BCD lengths are compiled beside packed values")
     form = {
         ("n", "b", "nibbles", 0): "digits",
         ("n", "b", "nibbles", 1): "digits_var",
@@ -164,233 +178,50 @@ def _form(row: Row) -> str:
     return form
 
 
-def _read_digits(rows: list[Row]) -> ReadStep:
-    """Read a run of fixed digits: all their octets become hex at once and are cut by one itemgetter."""
-    cuts, fillers, at = [], [], 0
-    for row in rows:
-        if row["max_len"] & 1:
-            fillers.append(at)
-            at += 1
-        cuts.append(slice(at, at + row["max_len"]))
-        at += row["max_len"]
-    octets, cut = at // 2, _all_of(cuts)
-
-    def read(data: bytes, at: int, values: list[str]) -> int:
-        end = at + octets
-        text = data[at:end].hex()
-        if not text.isdecimal():
-            raise _NotSureError
-        for filler in fillers:
-            if text[filler] != "0":
-                raise _NotSureError
-        values += cut(text)
-        return end
-
-    return read
+def _form_in_characters(row: Row) -> str:
+    prefix = row["len_type"]
+    if prefix and row["len_enc"] != "ascii":
+        raise ValueError("only lengths in ASCII digits are compiled beside characters")
+    form = {
+        ("n", "ascii", False): "ascii_digits",
+        ("n", "ascii", True): "ascii_digits_var",
+        ("x+n", "ascii", False): "ascii_signed",
+        ("b", "ascii", False): "ascii_hex",
+        ("ans", "latin-1", False): "chars",
+        ("ans", "latin-1", True): "ascii_chars_var",
+        ("raw", "latin-1", True): "ascii_chars_var",
+    }.get((row["kind"], row["data_enc"], bool(prefix)))
+    if form is None or row.get("len_count", "bytes") != "bytes":
+        raise ValueError(f"a row of kind {row['kind']} packed like {row.get('notation')} is not compiled")
+    return form
 
 
-def _read_chars(rows: list[Row]) -> ReadStep:
-    cuts, octets = [], 0
-    for row in rows:
-        cuts.append(slice(octets, octets + row["max_len"]))
-        octets += row["max_len"]
-    cut = _all_of(cuts)
-
-    def read(data: bytes, at: int, values: list[str]) -> int:
-        end = at + octets
-        text = data[at:end].decode("latin-1")
-        if not text.isprintable():
-            raise _NotSureError
-        values += cut(text)
-        return end
-
-    return read
-
-
-def _read_digits_var(rows: list[Row]) -> ReadStep:
-    (row,) = rows
-    digits_max, is_track = row["max_len"], row["kind"] == "z"
-
-    def read(data: bytes, at: int, values: list[str]) -> int:
-        count = _BCD[data[at]]
-        if count > digits_max:
-            raise _NotSureError
-        end = at + 1 + (count + 1) // 2
-        text = data[at + 1 : end].hex()
-        if is_track:
-            text = text.upper()
-        if count and not (text.replace("D", "0") if is_track else text).isdecimal():
-            raise _NotSureError
-        if count & 1:
-            if text[-1] != "0":
-                raise _NotSureError
-            text = text[:-1]
-        values.append(text)
-        return end
-
-    return read
-
-
-def _read_chars_var(rows: list[Row]) -> ReadStep:
-    (row,) = rows
-    octets_max, is_raw, is_long = row["max_len"], row["kind"] == "raw", row["len_type"] == 2
-
-    def read(data: bytes, at: int, values: list[str]) -> int:
-        length = _BCD[data[at]]
-        at += 1
-        if is_long:
-            length = length * 100 + _BCD[data[at]]
-            at += 1
-        if length > octets_max:
-            raise _NotSureError
-        text = data[at : at + length].decode("latin-1")
-        if not (is_raw or text.isprintable()):
-            raise _NotSureError
-        values.append(text)
-        return at + length
-
-    return read
-
-
-def _read_binary(rows: list[Row]) -> ReadStep:
-    (row,) = rows
-    octets: int = row["max_len"]
-
-    def read(data: bytes, at: int, values: list[str]) -> int:
-        end = at + octets
-        values.append(data[at:end].hex().upper())
-        return end
-
-    return read
-
-
-def _read_signed(rows: list[Row]) -> ReadStep:
-    (row,) = rows
-    octets: int = row["max_len"]
-
-    def read(data: bytes, at: int, values: list[str]) -> int:
-        end = at + octets
-        digits = data[at + 1 : end].hex()
-        if data[at] not in b"CD" or not digits.isdecimal():
-            raise _NotSureError
-        values.append(chr(data[at]) + digits)
-        return end
-
-    return read
-
-
-def _write_digits(rows: list[Row], first: int, stop: int) -> WriteStep:
-    lengths = [row["max_len"] for row in rows]
-    template = "".join("0%s" if length & 1 else "%s" for length in lengths)
-
-    def write(values: tuple[str, ...]) -> bytes:
-        run = values[first:stop]
-        return _octets_of_digits(template % run) if list(map(len, run)) == lengths else _refuse()
-
-    return write
-
-
-def _write_chars(rows: list[Row], first: int, stop: int) -> WriteStep:
-    lengths = [row["max_len"] for row in rows]
-
-    def write(values: tuple[str, ...]) -> bytes:
-        run = values[first:stop]
-        text = "".join(run)
-        if list(map(len, run)) != lengths or not text.isprintable():
-            raise _NotSureError
-        return text.encode("latin-1")
-
-    return write
-
-
-def _write_digits_var(rows: list[Row], first: int, stop: int) -> WriteStep:
-    (row,) = rows
-    digits_max, is_track = row["max_len"], row["kind"] == "z"
-
-    def write(values: tuple[str, ...]) -> bytes:
-        value = values[first]
-        count = len(value)
-        if not 0 < count <= digits_max or is_track:
-            raise _NotSureError
-        return _BCD_OCTETS[count] + _octets_of_digits(value + "0" if count & 1 else value)
-
-    return write
-
-
-def _write_chars_var(rows: list[Row], first: int, stop: int) -> WriteStep:
-    (row,) = rows
-    octets_max, is_raw, is_long = row["max_len"], row["kind"] == "raw", row["len_type"] == 2
-
-    def write(values: tuple[str, ...]) -> bytes:
-        value = values[first]
-        length = len(value)
-        if length > octets_max or not (is_raw or value.isprintable()):
-            raise _NotSureError
-        hundreds, rest = divmod(length, 100)
-        prefix = _BCD_OCTETS[hundreds] + _BCD_OCTETS[rest] if is_long else _BCD_OCTETS[rest]
-        return prefix + value.encode("latin-1")
-
-    return write
-
-
-def _write_binary(rows: list[Row], first: int, stop: int) -> WriteStep:
-    (row,) = rows
-    octets_wanted = row["max_len"]
-
-    def write(values: tuple[str, ...]) -> bytes:
-        octets = bytes.fromhex(values[first])
-        # The way back tells lower case and spaces, which fromhex takes.
-        return octets if len(octets) == octets_wanted and octets.hex().upper() == values[first] else _refuse()
-
-    return write
-
-
-def _write_signed(rows: list[Row], first: int, stop: int) -> WriteStep:
-    (row,) = rows
-    digits = 2 * (row["max_len"] - 1)
-
-    def write(values: tuple[str, ...]) -> bytes:
-        value = values[first]
-        if len(value) != digits + 1 or value[0] not in "CD":
-            raise _NotSureError
-        return value[0].encode("ascii") + _octets_of_digits(value[1:])
-
-    return write
-
-
-def _octets_of_digits(digits: str) -> bytes:
-    return bytes.fromhex(digits) if digits.isdecimal() and digits.isascii() else _refuse()
-
-
-def _refuse() -> bytes:
-    raise _NotSureError
-
-
-def _all_of(cuts: list[slice]) -> Callable[[str], tuple[str, ...]]:
-    """Return what cuts a text into all the pieces; an itemgetter of one piece would not give a tuple."""
-    if len(cuts) == 1:
-        only = cuts[0]
-        return lambda text: (text[only],)
-    return itemgetter(*cuts)
-
-
-_RUNS: Final = frozenset({"digits", "chars"})
+_RUNS: Final = frozenset({"digits", "chars", "ascii_digits"})
 _READERS: Final[Mapping[str, Callable[[list[Row]], ReadStep]]] = {
-    "digits": _read_digits,
-    "digits_var": _read_digits_var,
-    "track": _read_digits_var,
-    "signed": _read_signed,
-    "binary": _read_binary,
-    "chars": _read_chars,
-    "chars_var": _read_chars_var,
+    "chars": read_chars,
+    "digits": packed_steps.read_digits,
+    "digits_var": packed_steps.read_digits_var,
+    "track": packed_steps.read_digits_var,
+    "signed": packed_steps.read_signed,
+    "binary": packed_steps.read_binary,
+    "chars_var": packed_steps.read_chars_var,
+    "ascii_digits": character_steps.read_digits,
+    "ascii_digits_var": character_steps.read_var,
+    "ascii_chars_var": character_steps.read_var,
+    "ascii_hex": character_steps.read_hex,
+    "ascii_signed": character_steps.read_signed,
 }
 _WRITERS: Final[Mapping[str, Callable[[list[Row], int, int], WriteStep]]] = {
-    "digits": _write_digits,
-    "digits_var": _write_digits_var,
-    "track": _write_digits_var,
-    "signed": _write_signed,
-    "binary": _write_binary,
-    "chars": _write_chars,
-    "chars_var": _write_chars_var,
+    "chars": write_chars,
+    "digits": packed_steps.write_digits,
+    "digits_var": packed_steps.write_digits_var,
+    "track": packed_steps.write_digits_var,
+    "signed": packed_steps.write_signed,
+    "binary": packed_steps.write_binary,
+    "chars_var": packed_steps.write_chars_var,
+    "ascii_digits": character_steps.write_digits,
+    "ascii_digits_var": character_steps.write_var,
+    "ascii_chars_var": character_steps.write_var,
+    "ascii_hex": character_steps.write_hex,
+    "ascii_signed": character_steps.write_signed,
 }
-_BCD_OCTETS: Final = [bytes.fromhex(f"{number:02d}") for number in range(100)]

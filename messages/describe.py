@@ -1,4 +1,4 @@
-"""A datáfono's octets in plain words: framing, data element by data element, what the MAC covers, and where a message is broken.
+"""A network's octets in plain words: framing, data element by data element, what the MAC covers, and where a message is broken.
 
 Values that the field table masks (PINs, tracks, chip data) never appear, and there is no way to ask for them. The meter's number in
 data element 2 is no card number and is shown.
@@ -9,16 +9,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from messages.codec import DATAFONO
-from messages.iso8583_codec import BITMAP_OCTETS, MTI_OCTETS
+from messages.framing import FrameStyle
+from messages.iso8583_codec import head_of
 from messages.iso_message import DecodeError, IsoMessage
-from messages.mac import MAC_FIELDS, MAC_OCTETS, MacAbsent, split_mac
-from messages.specs.datafono import SPEC
+from messages.mac import MAC_FIELDS, MacAbsent, split_mac
+from messages.record_list import RECORDS_ELEMENT, RecordListError, read_records
 from messages.subfields import SubElement, SubElementError, parse_sub_elements
 from messages.tpdu import TPDU_ID, TPDU_OCTETS, Tpdu, split_tpdu
+from messages.wire import DATAFONO_WIRE, Wire
 
 PIN_DIGITS = 20
-_LENGTH_OCTETS = 2
 _PIN_LIKE: Final = re.compile(f"[0-9]{{{PIN_DIGITS},}}", re.ASCII)
 _TEXT_KINDS: Final = frozenset({"ans", "raw"})
 
@@ -31,6 +31,9 @@ _MTI_WORDS = {
     "0220": "delivery advice",
     "0221": "delivery advice, repeated",
     "0230": "answer to a delivery advice",
+    "0320": "batch upload",
+    "0321": "batch upload, repeated",
+    "0330": "answer to a batch upload",
     "0400": "reversal",
     "0401": "reversal, repeated",
     "0410": "answer to a reversal",
@@ -41,6 +44,18 @@ _MTI_WORDS = {
     "0810": "answer to network management",
 }
 _PROCESSING_WORDS = {"31": "inquiry", "38": "last answer", "50": "recharge", "53": "payment to obligations"}
+_FUNCTION_WORDS = {
+    "108": "inquiry",
+    "200": "original request",
+    "201": "of what was approved",
+    "400": "full reversal",
+    "500": "final reconciliation",
+    "650": "unable to parse",
+    "801": "sign-on",
+    "802": "sign-off",
+    "821": "cut-over",
+    "831": "echo",
+}
 _SERVICE_WORDS = {"00": "any service", "01": "energy", "02": "water", "03": "gas"}
 _NETWORK_WORDS = {"001": "sign-on", "002": "sign-off", "301": "echo"}
 _TAG_WORDS = {
@@ -63,6 +78,7 @@ _TAG_WORDS = {
     "OT": "element 7 of the original",
     "OR": "RRN of the original",
     "OC": "response code of the original",
+    "RS": "record: class;STAN;element 7;code;settlement day;receipt",
     "RP": "how many times it was handed out again",
     "RC": "receipt",
     "PK": "claimed of parked tokens: centavos, tenths, PINs",
@@ -107,7 +123,7 @@ class Description:
     """What some octets say.
 
     Attributes:
-        length_octets: what the 2-byte length in front says, None if there is none.
+        length_octets: what the length in front says, None if there is none.
         tpdu: None if there is none.
         message_octets: how long the message is, from the MTI on.
         mti: None if it cannot be read.
@@ -131,7 +147,7 @@ class Description:
         if self.tpdu is not None:
             yield f"TPDU    {TPDU_ID:02X} destination {self.tpdu.destination} source {self.tpdu.source}"
         if self.mti is not None:
-            words = _MTI_WORDS.get(self.mti)
+            words = _mti_words(self.mti)
             yield f"MTI     {self.mti}" + (f"  {words}" if words else "")
         for described in self.fields:
             yield f"{described.number:>3}  {described.notation:<9} @{described.position_octets:<5}{described.value}  [{described.name}]"
@@ -143,68 +159,82 @@ class Description:
             yield f"ERROR   {self.error}"
 
 
-def describe(data: bytes) -> Description:
-    """Describe one ``datafono`` message.
+def _mti_words(mti: str) -> str | None:
+    """Say what a message is; a version digit of 1 is 1993, whose messages do the same."""
+    if mti[0] == "1":
+        mti = "0" + mti[1:3] + ("0" if mti[1] == "8" and mti[3] == "4" else mti[3])
+    return _MTI_WORDS.get(mti)
+
+
+def describe(data: bytes, wire: Wire = DATAFONO_WIRE) -> Description:
+    """Describe one message of a dialect.
 
     The length in front and the TPDU are found by themselves: a reading that is a whole message wins over one that is not, and among
     those that are not, the one with most framing.
 
     Args:
-        data: one message, with or without its 2-byte length, with or without its TPDU.
+        data: one message, with or without its length, with or without its TPDU.
+        wire: its dialect.
     """
-    readings = [_read(data, *shape) for shape in _shapes(data)]
+    readings = [_read(data, wire, *shape) for shape in _shapes(data, wire.frame_style)]
     return next((reading for reading in readings if reading.error is None), readings[0])
 
 
-def _shapes(data: bytes) -> Iterator[tuple[bool, bool]]:
+def _shapes(data: bytes, style: FrameStyle) -> Iterator[tuple[bool, bool]]:
     """Yield (has a length, has a TPDU) as *data* could be read, most framing first."""
+    octets = style.prefix_octets
     for has_length in (True, False):
-        if has_length and (
-            len(data) < _LENGTH_OCTETS or int.from_bytes(data[:_LENGTH_OCTETS], "big") != len(data) - _LENGTH_OCTETS
-        ):
+        if has_length and _length(data[:octets], style) != len(data) - octets:
             continue
-        body = data[_LENGTH_OCTETS:] if has_length else data
-        # No MTI begins with 6: that version of the standard does not exist.
+        body = data[octets:] if has_length else data
+        # No MTI begins with 6 in BCD (that version of the standard does not exist), nor with this character.
         if len(body) >= TPDU_OCTETS and body[0] == TPDU_ID:
             yield has_length, True
         else:
             yield has_length, False
 
 
-def _read(data: bytes, has_length: bool, has_tpdu: bool) -> Description:
-    body = data[_LENGTH_OCTETS:] if has_length else data
+def _length(prefix: bytes, style: FrameStyle) -> int | None:
+    if len(prefix) < style.prefix_octets:
+        return None
+    if style is FrameStyle.BINARY_2:
+        return int.from_bytes(prefix, "big")
+    return int(prefix) if prefix.isdigit() else None
+
+
+def _read(data: bytes, wire: Wire, has_length: bool, has_tpdu: bool) -> Description:
+    body = data[wire.frame_style.prefix_octets :] if has_length else data
     tpdu, octets = split_tpdu(body) if has_tpdu else (None, body)
     fields: Mapping[int, str]
     error, mac, mti = None, None, None
     try:
-        message = DATAFONO.decode(octets)
+        message = wire.codec.decode(octets)
     except DecodeError as fault:
         error, mti, fields = fault, fault.mti, fault.partial
     else:
-        mac, mti, fields = _mac_words(message, octets), message.mti, message.fields
-    first = MTI_OCTETS + BITMAP_OCTETS * (2 if len(octets) > MTI_OCTETS and octets[MTI_OCTETS] & 0x80 else 1)
+        mac, mti, fields = _mac_words(message, octets, wire), message.mti, message.fields
     return Description(
         length_octets=len(body) if has_length else None,
         tpdu=tpdu,
         message_octets=len(octets),
         mti=mti,
-        fields=tuple(_described(fields, first)),
+        fields=tuple(_described(fields, head_of(wire.spec).first_octet(octets), wire, mti)),
         mac=mac,
         error=error,
     )
 
 
-def _described(fields: Mapping[int, str], first: int) -> Iterator[DescribedField]:
+def _described(fields: Mapping[int, str], first: int, wire: Wire, mti: str | None) -> Iterator[DescribedField]:
     position = first
     for number, value in fields.items():
-        row = SPEC[str(number)]
+        row = wire.spec[str(number)]
         yield DescribedField(
             number=number,
             name=row["desc"],
             notation=row["notation"],
             position_octets=position,
-            value=_masked(number, value) if row["is_masked"] else _visible(value, row["kind"]),
-            notes=tuple(_without_pins(note) for note in _notes(number, value)),
+            value=_value(number, value, row),
+            notes=tuple(_without_pins(note) for note in _notes(number, value, mti, wire)),
         )
         position += encoded_octets(row, value)
 
@@ -215,6 +245,13 @@ def encoded_octets(row: Mapping[str, Any], value: str) -> int:
         return int(row["max_len"])
     size = (len(value) + 1) // 2 if row.get("len_count") == "nibbles" else len(value)
     return int(row["len_type"]) + size
+
+
+def _value(number: int, value: str, row: Mapping[str, Any]) -> str:
+    if row["is_masked"]:
+        return _masked(number, value)
+    records = _records(value) if number == RECORDS_ELEMENT else ()
+    return f"{len(records)} records" if records else _visible(value, row["kind"])
 
 
 def _visible(value: str, kind: str) -> str:
@@ -234,11 +271,17 @@ def _masked(number: int, value: str) -> str:
     return f"*** ({len(value)} characters, masked)"
 
 
-def _notes(number: int, value: str) -> Iterator[str]:
+def _notes(number: int, value: str, mti: str | None, wire: Wire) -> Iterator[str]:
     if number == 3:
         yield f"{_PROCESSING_WORDS.get(value[:2], 'unknown')}, {_SERVICE_WORDS.get(value[2:4], 'unknown service')}"
-    elif number == 70:
+    elif number == 24 and mti is not None and mti[0] == "1":
+        yield _FUNCTION_WORDS.get(value, "unknown")
+    elif number == 70 and mti is not None and mti[0] == "0":
         yield _NETWORK_WORDS.get(value, "unknown")
+    elif number == 90 and mti is not None and mti[0] == "0":
+        yield f"original {value[:4]}, STAN {value[4:10]}, element 7 {value[10:20]}"
+    elif number == RECORDS_ELEMENT:
+        yield from _record_notes(value, wire)
     elif number in _SUB_ELEMENT_FIELDS:
         try:
             yield from (_sub_element_words(number, element) for element in parse_sub_elements(value))
@@ -246,16 +289,31 @@ def _notes(number: int, value: str) -> Iterator[str]:
             yield f"not sub-elements: {error}"
 
 
+def _records(value: str) -> tuple[bytes, ...]:
+    """Return the records of a batch; none where the element holds something else, as it may."""
+    try:
+        return read_records(value)
+    except RecordListError:
+        return ()
+
+
+def _record_notes(value: str, wire: Wire) -> Iterator[str]:
+    """Describe each record as the message that it is, masked like it."""
+    for place, record in enumerate(_records(value), start=1):
+        inner = _read(record, wire, has_length=False, has_tpdu=False)
+        yield from (f"{place:>3}. {line}" for line in inner.lines())
+
+
 def _sub_element_words(number: int, element: SubElement) -> str:
     words = _VOLUNTARY_LINE if (number, element.tag) == (63, "VO") else _TAG_WORDS.get(element.tag, "unknown tag")
     return f"{element.tag}  {element.value}  [{words}]"
 
 
-def _mac_words(message: IsoMessage, octets: bytes) -> str:
+def _mac_words(message: IsoMessage, octets: bytes, wire: Wire) -> str:
     try:
-        sealed = split_mac(message, octets)
+        sealed = split_mac(message, octets, wire.mac_form)
     except MacAbsent:
         if any(number in message for number in MAC_FIELDS):
             return "not in the last data element: worth nothing"
         return "none"
-    return f"{sealed.mac.hex().upper()} in the last {MAC_OCTETS} octets, over octets 0 to {len(sealed.covered) - 1}"
+    return f"{sealed.mac.hex().upper()} in the last {wire.mac_form.value} octets, over octets 0 to {len(sealed.covered) - 1}"

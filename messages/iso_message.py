@@ -69,14 +69,15 @@ class IsoMessage:
 
     @property
     def answer_mti(self) -> str:
-        """The MTI of the answer: "0210" for 0200 and 0201.
+        """The MTI of the answer: "0210" for 0200 and 0201, "1814" for 1804 and 1805; who began keeps his digit.
 
         Raises:
             ValueError: the message is an answer itself.
         """
         if not self.is_request:
             raise ValueError(f"{self.mti} is not a request")
-        return f"{self.mti[:2]}{int(self.mti[2]) + 1}0"
+        originator = int(self.mti[3]) & ~1 if self.mti[3] in "012345" else 0
+        return f"{self.mti[:2]}{int(self.mti[2]) + 1}{originator}"
 
     def get(self, number: int) -> str | None:
         """Return a data element as text, None if it is not there."""

@@ -4,7 +4,7 @@ from functools import lru_cache
 
 from acquirers.dialect import Dialect
 from messages.iso_message import IsoMessage
-from messages.mac import splice_mac
+from messages.mac import covered, splice_mac
 from vending.ports import MacKey, MacMismatch, ModuleOutcomeUnknown, ModuleRefused, ModuleUnavailable, SecurityModule
 from vending.response_code import Refusal, ResponseCode
 
@@ -62,9 +62,9 @@ class Seal:
         Raises:
             ModuleUnavailable, ModuleOutcomeUnknown, ModuleRefused: there is no MAC.
         """
-        encoded = self._dialect.encode_for_mac(answer)
-        mac = await self._module.generate_mac(self._key(terminal_id), encoded[:-8])
-        return splice_mac(encoded, mac)
+        encoded, form = self._dialect.encode_for_mac(answer), self._dialect.mac_form
+        mac = await self._module.generate_mac(self._key(terminal_id), covered(encoded, form))
+        return splice_mac(encoded, mac, form)
 
     async def sign_if_possible(self, answer: IsoMessage, terminal_id: str) -> bytes:
         """Return the answer with its MAC, or without one when no module can make it.

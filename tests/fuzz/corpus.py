@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from messages.security_module import FrameReader
+from messages.security_module import Command, FrameReader
 
 _DOCS = Path(__file__).parents[2] / "docs" / "wire"
 _DATAFONO_BLOCK = re.compile(r"<!-- hex: [a-z0-9-]+ -->\n```hex\n(.*?)```\n", re.DOTALL)
@@ -49,6 +49,24 @@ def datafono_messages() -> tuple[bytes, ...]:
 
 
 @cache
+def frames_of(dialect: str, *, length_octets: int) -> tuple[bytes, ...]:
+    """Every message of docs/wire/<dialect>.md from the MTI on, for a dialect without TPDU."""
+    blocks = _DATAFONO_BLOCK.findall((_DOCS / f"{dialect}.md").read_text(encoding="utf-8"))
+    frames = [bytes.fromhex("".join(line.partition(";")[0] for line in block.splitlines())) for block in blocks]
+    return tuple(frame[length_octets:] for frame in frames)
+
+
+def recargas_messages() -> tuple[bytes, ...]:
+    """The messages of docs/wire/recargas.md."""
+    return frames_of("recargas", length_octets=2)
+
+
+def loteria_messages() -> tuple[bytes, ...]:
+    """The messages of docs/wire/loteria.md."""
+    return frames_of("loteria", length_octets=4)
+
+
+@cache
 def module_frames() -> tuple[bytes, ...]:
     """Every frame of docs/wire/security-module.md, length included."""
     text = (_DOCS / "security-module.md").read_text(encoding="utf-8")
@@ -59,7 +77,7 @@ def module_frames() -> tuple[bytes, ...]:
 def module_bodies(*, are_replies: bool) -> tuple[bytes, ...]:
     """Bodies of replies, or of requests: the letters of a reply are one further."""
     bodies = [next(FrameReader().receive(frame)) for frame in module_frames()]
-    requests = {b"MT", b"VT", b"MG", b"MV", b"CT", b"ID", b"DK"}
+    requests = {command.value.encode("ascii") for command in Command}
     return tuple(body for body in bodies if (body[9:11] not in requests) is are_replies)
 
 

@@ -9,12 +9,12 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from typing import TypeVar
 
 from acquirers.calls import NetworkCall
-from acquirers.datafono import DatafonoDialect
 from acquirers.dialect import Unreadable
+from acquirers.registry import DIALECTS
 from hsm_client.session import ClientSession, RemoteProtocolError
 from messages.codec import DATAFONO
 from messages.compiled_codec import CompiledCodec
@@ -22,6 +22,7 @@ from messages.describe import describe
 from messages.framing import FrameError, FrameReader, FrameStyle
 from messages.iso8583_codec import ReferenceCodec
 from messages.iso_message import DecodeError, IsoMessage
+from messages.mac import MacForm
 from messages.security_module import (
     FRAME_OCTETS_MAX,
     FieldError,
@@ -32,9 +33,9 @@ from messages.security_module import (
     encode_request,
 )
 from messages.security_module import FrameReader as ModuleFrameReader
-from messages.specs.datafono import SPEC
 from messages.subfields import DATA_ELEMENT_OCTETS_MAX, SubElementError, build_sub_elements, parse_sub_elements
 from messages.tpdu import TpduError, split_tpdu, turn_tpdu
+from messages.wire import WIRES
 from security_module.roles import Role
 from tests.fuzz import corpus
 from tests.fuzz.module_in_memory import MemoryModule
@@ -45,7 +46,8 @@ T = TypeVar("T")
 NOW = datetime(2026, 11, 23, 16, 30, tzinfo=UTC)
 PIN = re.compile("[0-9]{20}")
 ESCAPED = re.compile(r"\\x[0-9A-F]{2}")
-_REFERENCE, _COMPILED, _DIALECT = ReferenceCodec(SPEC), CompiledCodec(SPEC), DatafonoDialect()
+_CODECS = {name: (ReferenceCodec(wire.spec), CompiledCodec(wire.spec)) for name, wire in WIRES.items()}
+_DIALECTS = {name: make() for name, make in DIALECTS.items()}
 _LENGTH_OCTETS = 4
 
 
@@ -78,16 +80,17 @@ def framing(data: bytes) -> None:
     assert results[0] == results[1] == results[2]
 
 
-def codecs(data: bytes) -> None:
+def codecs(data: bytes, dialect: str = "datafono") -> None:
     """Both codecs read the same message, or refuse in the same words; what was read is written back by both alike."""
-    expected, found = _decoded(_REFERENCE.decode, data), _decoded(_COMPILED.decode, data)
+    reference, compiled = _CODECS[dialect]
+    expected, found = _decoded(reference.decode, data), _decoded(compiled.decode, data)
     assert found == expected
     assert isinstance(expected, IsoMessage) or (isinstance(expected, tuple) and expected[0] is True)
     if isinstance(expected, IsoMessage):
-        assert _COMPILED.decode_sure(data) == expected
-        octets = _REFERENCE.encode(expected)
-        assert _COMPILED.encode(expected) == octets
-        assert _COMPILED.decode(octets) == _REFERENCE.decode(octets) == expected
+        assert compiled.decode_sure(data) == expected
+        octets = reference.encode(expected)
+        assert compiled.encode(expected) == octets
+        assert compiled.decode(octets) == reference.decode(octets) == expected
 
 
 def _decoded(decode: Callable[[bytes], IsoMessage], data: bytes) -> object:
@@ -98,24 +101,28 @@ def _decoded(decode: Callable[[bytes], IsoMessage], data: bytes) -> object:
         return is_inside, error.field, error.position_octets, error.reason, error.mti, dict(error.partial), error.raw
 
 
-def datafono_read(data: bytes) -> None:
+def adapter(data: bytes, dialect: str) -> None:
     """Any octets are a call or `Unreadable`, and what can be answered has an answer that can be written and read."""
+    served, wire = _DIALECTS[dialect], WIRES[dialect]
     try:
-        call = _DIALECT.read(data, acquirer_id="datafonos", now=NOW)
+        call = served.read(data, acquirer_id="datafonos", now=NOW)
     except Unreadable as unreadable:
-        answer = _DIALECT.decline(unreadable.message, unreadable.refusal.code)
+        answer = served.decline(unreadable.message, unreadable.refusal.code)
         if answer is not None:
-            assert DATAFONO.decode(_DIALECT.encode(answer)) == answer
+            assert wire.codec.decode(served.encode(answer)) == answer
         return
-    answer = _DIALECT.acknowledge(call.message)
-    assert DATAFONO.decode(_DIALECT.encode(answer)) == answer
+    answer = served.acknowledge(call.message)
+    assert wire.codec.decode(served.encode(answer)) == answer
     if not isinstance(call, NetworkCall):
         assert call.terminal_id
         try:
-            sealed = _DIALECT.sealed(call.message, data)
+            sealed = served.sealed(call.message, data)
         except Refusal:
             return
-        assert sealed.covered + sealed.mac == data
+        written = sealed.mac if wire.mac_form is MacForm.OCTETS else sealed.mac.hex().upper().encode()
+        at_end = data[-wire.mac_form.value :]
+        assert sealed.covered + at_end == data
+        assert written == (at_end if wire.mac_form is MacForm.OCTETS else at_end.upper())
 
 
 def sub_elements(data: bytes) -> None:
@@ -150,13 +157,13 @@ def _taken_off(take: Callable[[bytes], tuple[T, bytes]], data: bytes) -> tuple[T
         return str(error)
 
 
-def description(data: bytes) -> None:
+def description(data: bytes, dialect: str = "datafono") -> None:
     """Any octets are described, in printable lines, and twenty digits of text are never shown."""
-    described = describe(data)
+    described = describe(data, WIRES[dialect])
     for line in described.lines():
         assert line.isprintable()
     for field in described.fields:
-        if SPEC[str(field.number)]["kind"] in ("ans", "raw"):
+        if WIRES[dialect].spec[str(field.number)]["kind"] in ("ans", "raw"):
             # The digits of an escaped octet stand before others without belonging to them.
             assert not PIN.search(ESCAPED.sub(".", " ".join((field.value, *field.notes))))
 
@@ -273,7 +280,13 @@ def _module_seeds() -> tuple[bytes, ...]:
 TARGETS: dict[str, Target] = {
     "framing": Target(run=framing, seeds=_stream_seeds),
     "codecs": Target(run=codecs, seeds=corpus.datafono_messages),
-    "datafono_read": Target(run=datafono_read, seeds=corpus.datafono_messages),
+    "datafono_read": Target(run=partial(adapter, dialect="datafono"), seeds=corpus.datafono_messages),
+    "recargas_codecs": Target(run=partial(codecs, dialect="recargas"), seeds=corpus.recargas_messages),
+    "recargas_read": Target(run=partial(adapter, dialect="recargas"), seeds=corpus.recargas_messages),
+    "recargas_description": Target(run=partial(description, dialect="recargas"), seeds=corpus.recargas_messages),
+    "loteria_codecs": Target(run=partial(codecs, dialect="loteria"), seeds=corpus.loteria_messages),
+    "loteria_read": Target(run=partial(adapter, dialect="loteria"), seeds=corpus.loteria_messages),
+    "loteria_description": Target(run=partial(description, dialect="loteria"), seeds=corpus.loteria_messages),
     "sub_elements": Target(run=sub_elements, seeds=_sub_element_seeds),
     "tpdu": Target(run=tpdu, seeds=lambda: tuple(frame[2:] for frame in corpus.datafono_frames())),
     "description": Target(run=description, seeds=lambda: (*corpus.datafono_frames(), *corpus.datafono_messages())),

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from acquirers.datafono import DatafonoDialect
 from acquirers.dialect import Unreadable
+from acquirers.iso1987 import DatafonoDialect
 from hsm_client.session import ClientSession, RemoteProtocolError
 from messages.codec import DATAFONO
 from messages.describe import describe

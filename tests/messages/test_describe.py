@@ -1,5 +1,7 @@
 """`eudora iso describe`: what a person sees of a message, and what nobody sees."""
 
+import re
+
 import pytest
 from click.testing import CliRunner, Result
 
@@ -8,6 +10,7 @@ from messages.codec import DATAFONO
 from messages.describe import describe, encoded_octets
 from messages.framing import FrameStyle, write_frame
 from messages.iso_message import IsoMessage
+from messages.record_list import write_records
 from messages.specs.datafono import SPEC
 
 PIN = "98765432109876543210"
@@ -97,6 +100,22 @@ def test_a_pin_that_slid_into_another_element_is_masked(fields: dict[int, str]) 
     for shown in (run(octets.hex()), run((octets + b"\0").hex())):
         assert PIN not in shown.output
         assert "digits, masked)" in shown.output
+
+
+def test_the_records_of_a_batch_are_described_like_messages_of_their_own() -> None:
+    """Each with its number, masked as it would be alone, also when it is broken."""
+    secrets = {35: "4111D2512", 45: "track1secret", 62: PIN}
+    payment = IsoMessage(mti="0200", fields={2: "37000000007", 3: "530000", 90: "0200000005" + "1123163030" + "0" * 22})
+    records = [DATAFONO.encode(payment), DATAFONO.encode(IsoMessage(mti="0200", fields=secrets)), b"\x02\x00\xff"]
+    shown = run(DATAFONO.encode(IsoMessage(mti="0320", fields={11: "000001", 60: write_records(records)})).hex())
+    assert shown.exit_code == 0
+    assert "MTI     0320  batch upload" in shown.output
+    assert "3 records" in shown.output
+    assert re.search(r"1\.   2  n\.\.19 .*37000000007", shown.output)
+    assert "original 0200, STAN 000005, element 7 1123163030" in shown.output
+    assert "2. MTI     0200  sale" in shown.output
+    assert "3. ERROR   bitmap" in shown.output
+    assert not [secret for secret in secrets.values() if secret in shown.output]
 
 
 def test_a_broken_message_shows_what_was_read_and_fails() -> None:

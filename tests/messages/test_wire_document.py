@@ -13,9 +13,9 @@ from Crypto.Cipher import AES, DES
 from Crypto.Hash import CMAC
 from psec.mac import generate_retail_mac
 
-from acquirers.datafono_answers import ECHOED_FIELDS
-from acquirers.datafono_requests import DIGEST_FIELDS
-from acquirers.datafono_totals import TOTALS_DIGEST_FIELDS
+from acquirers.iso1987_answers import ECHOED_FIELDS
+from acquirers.iso1987_requests import DIGEST_FIELDS
+from acquirers.iso1987_totals import TOTALS_DIGEST_FIELDS
 from acquirers.response_codes import ISO_1987
 from config.acquirer import AcquirerSection
 from messages.codec import DATAFONO
@@ -24,6 +24,7 @@ from messages.framing import FRAME_OCTETS_MAX_DEFAULT, Frame, FrameReader, Frame
 from messages.iso8583_codec import ReferenceCodec
 from messages.iso_message import IsoMessage
 from messages.mac import MAC_FIELDS, covered, splice_mac, split_mac, with_placeholder
+from messages.record_list import RECORDS_ELEMENT, RECORDS_MAX, read_records, write_records
 from messages.specs.datafono import SPEC
 from messages.subfields import SubElement, build_sub_elements, parse_sub_elements
 from messages.tpdu import Tpdu, split_tpdu
@@ -135,6 +136,18 @@ LAST_ANSWER_NAMED = IsoMessage(
     mti="0100",
     fields={3: "380000"} | identity("000022", "163700") | {90: "0200" + "000007" + "1123163600" + "0" * 22},
 )
+LATER_PAYMENT = IsoMessage(mti="0200", fields={**PAYMENT.fields, **identity("000032", "170100")})
+BATCH = IsoMessage(
+    mti="0320",
+    fields=identity("000033", "171500")
+    | {60: write_records(map(DATAFONO.encode, (PAYMENT, RECHARGE, LATER_PAYMENT, ADVICE))), 71: "0001", 72: "0001"},
+)
+RESULTS = (
+    ("RS", "0200;000008;1123163700;00;1123;1000123"),
+    ("RS", "0200;000005;1123163030;12;;"),
+    ("RS", "0200;000032;1123170100;09;;"),
+    ("RS", "0220;000020;1123163040;00;;"),
+)
 TOLD = (("OS", "000005"), ("OT", "1123163030"), ("OR", "632716000005"), ("OC", "00"), ("RP", "1"))
 TOLD_DECLINED = (("OS", "000007"), ("OT", "1123163600"), ("OR", "632716000007"), ("OC", "70"))
 SOLD = {15: "1123", 37: "632716000005", 38: "000122", 48: sub_elements(*ACCOUNT), 62: "12345678901234567890"}
@@ -192,6 +205,8 @@ EXAMPLES = {
     "advice": ADVICE,
     "advice-answer": answer(ADVICE, "00"),
     "advice-repeated": IsoMessage(mti="0221", fields=ADVICE.fields),
+    "batch": BATCH,
+    "batch-answer": answer(BATCH, "09", {48: sub_elements(*RESULTS)}),
     "last-answer": LAST_ANSWER,
     "last-answer-told": answer(LAST_ANSWER, "00", SOLD | {48: sub_elements(*ACCOUNT, *TOLD)}),
     "last-answer-named": LAST_ANSWER_NAMED,
@@ -226,9 +241,14 @@ def framed(message: IsoMessage) -> bytes:
 def annotated(frame: bytes) -> str:
     """Write a frame as lines of octets, a semicolon, and what they are."""
     tpdu, octets = split_tpdu(frame[2:])
-    parts, encoded = iso8583.decode(octets, SPEC)
     lines = [(frame[:2], f"length {len(frame) - 2}"), (tpdu.octets, f"TPDU to {tpdu.destination} from {tpdu.source}")]
-    lines += [(encoded["t"]["data"], f"MTI {parts['t']}"), (encoded["p"]["data"], "bitmap")]
+    return "".join(_wrapped(part, words) for part, words in [*lines, *_lines(octets)])
+
+
+def _lines(octets: bytes) -> list[tuple[bytes, str]]:
+    """Return the octets of a message part by part, with what they are; a record of a batch is a message, too."""
+    parts, encoded = iso8583.decode(octets, SPEC)
+    lines = [(encoded["t"]["data"], f"MTI {parts['t']}"), (encoded["p"]["data"], "bitmap")]
     if "1" in encoded:
         lines.append((encoded["1"]["data"], "bitmap, secondary"))
     for number, value in DATAFONO.decode(octets).fields.items():
@@ -241,9 +261,14 @@ def annotated(frame: bytes) -> str:
                 (build_sub_elements([element]).encode("latin-1"), f"   {element.tag} {element.value}")
                 for element in parse_sub_elements(value)
             ]
+        elif number == RECORDS_ELEMENT:
+            lines.append((part["len"], f"{number} {SPEC[str(number)]['notation']} {length.rstrip(', ')}"))
+            for place, record in enumerate(read_records(value), start=1):
+                lines.append((f"{len(record):03d}".encode(), f"   record {place}: {len(record)} octets"))
+                lines += [(inner, f"   {words}") for inner, words in _lines(record)]
         else:
             lines.append((part["len"] + part["data"], f"{number} {SPEC[str(number)]['notation']} {length}{shown}"))
-    return "".join(_wrapped(octets, words) for octets, words in lines)
+    return lines
 
 
 def _wrapped(octets: bytes, words: str) -> str:
@@ -354,6 +379,7 @@ def test_the_numbers_in_the_text_are_those_of_the_code() -> None:
     assert f"elements {', '.join(map(str, ECHOED_FIELDS))}" in text
     assert f"elements {', '.join(map(str, DIGEST_FIELDS))}" in text
     assert f"elements {', '.join(map(str, TOTALS_DIGEST_FIELDS))}" in text
+    assert f"at most {RECORDS_MAX} records" in text
     assert write_keep_alive(FrameStyle.BINARY_2).hex(" ") in text
 
 

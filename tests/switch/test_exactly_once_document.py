@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from acquirers.datafono_requests import DIGEST_FIELDS
+from acquirers import iso1993_requests
+from acquirers.iso1987_requests import DIGEST_FIELDS
+from messages.local_date_time import DAYS_FROM_NOW_MAX
 from switch.connection import CloseReason
 from tests.switch.sale_bench import NOW, Bench, recharge
 from vending.response_code import ResponseCode
@@ -18,6 +20,8 @@ PAGE = (ROOT / "docs" / "exactly-once.md").read_text(encoding="utf-8")
 def test_the_digest_is_the_one_that_is_documented() -> None:
     """An auditor reads the page, not the code."""
     assert f"elements {', '.join(map(str, DIGEST_FIELDS))}, each" in PAGE
+    assert f"elements {', '.join(map(str, iso1993_requests.DIGEST_FIELDS))} |" in PAGE
+    assert f"more than {DAYS_FROM_NOW_MAX} days" in PAGE
 
 
 def test_every_test_that_the_page_names_exists() -> None:

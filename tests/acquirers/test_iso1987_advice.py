@@ -3,7 +3,7 @@
 import pytest
 
 from acquirers.calls import AdviceCall, InquiryCall, LastAnswerCall
-from tests.acquirers.test_datafono_requests import INQUIRY, KEY, NOW, RECHARGE, REVERSAL, WHO, read, refusal
+from tests.acquirers.test_iso1987_requests import INQUIRY, KEY, NOW, RECHARGE, REVERSAL, WHO, read, refusal
 from vending.order import LastAnswerInquiry
 from vending.response_code import ResponseCode
 

@@ -1,4 +1,4 @@
-"""What a datáfono asks for: from a decoded message of dialect ``datafono`` to a call. Source: docs/wire/datafono.md."""
+"""What a network of 1987 asks for: from a decoded message to a call. Sources: docs/wire/datafono.md, docs/wire/recargas.md."""
 
 from datetime import date, datetime
 
@@ -14,14 +14,14 @@ from acquirers.calls import (
     SaleCall,
     TotalsCall,
 )
-from acquirers.datafono_totals import (
+from acquirers.digest import digest_of
+from acquirers.iso1987_totals import (
     SETTLEMENT_DATE,
     TERMINAL_TOTALS_CLASS,
     TOTALS_CLASSES,
     read_theirs,
     totals_digest,
 )
-from acquirers.digest import digest_of
 from messages.iso_message import FieldMalformed, FieldMissing, IsoMessage
 from messages.subfields import SubElement, SubElementError, first_value, parse_sub_elements
 from messages.transmission_time import TransmissionTimeError, read_transmission_time
@@ -114,7 +114,7 @@ def _network_call(message: IsoMessage) -> NetworkCall:
 
 def _cut_over_call(message: IsoMessage, body: bytes, acquirer_id: str, now: datetime) -> CutOverCall:
     message.text(11)
-    terminal_id = _terminal_id(message)
+    terminal_id = terminal_id_of(message)
     order = CutOverOrder(
         acquirer_id=acquirer_id,
         terminal_id=terminal_id,
@@ -140,13 +140,13 @@ def _totals_call(message: IsoMessage, body: bytes, acquirer_id: str, now: dateti
 
 
 def _question_call(message: IsoMessage, body: bytes, acquirer_id: str, now: datetime) -> InquiryCall | LastAnswerCall:
-    prefix, service = _processing_code(message)
+    prefix, service = processing_code_of(message)
     if prefix not in (INQUIRY_PREFIX, LAST_ANSWER_PREFIX):
         raise Refusal(ResponseCode.UNSUPPORTED_PROCESSING_CODE, message.text(3))
     message.text(11)
     if prefix == LAST_ANSWER_PREFIX:
         return _last_answer_call(message, body, acquirer_id, now)
-    terminal_id = _terminal_id(message)
+    terminal_id = terminal_id_of(message)
     trial = Centavos(message.number(4)) if 4 in message else None
     return InquiryCall(
         message=message,
@@ -164,12 +164,12 @@ def _question_call(message: IsoMessage, body: bytes, acquirer_id: str, now: date
 
 
 def _sale_call(message: IsoMessage, body: bytes, acquirer_id: str, now: datetime) -> SaleCall:
-    prefix, service = _processing_code(message)
+    prefix, service = processing_code_of(message)
     kind = SALE_KINDS.get(prefix)
     if kind is None:
         raise Refusal(ResponseCode.UNSUPPORTED_PROCESSING_CODE, message.text(3))
     key = _key(message, acquirer_id, now)
-    obligation, voluntary = _obligation(message, kind)
+    obligation, voluntary = obligation_of(message, kind)
     order = SaleOrder(
         key=key,
         digest=digest(message),
@@ -214,7 +214,7 @@ def _advice_call(message: IsoMessage, body: bytes, acquirer_id: str, now: dateti
 
 
 def _last_answer_call(message: IsoMessage, body: bytes, acquirer_id: str, now: datetime) -> LastAnswerCall:
-    terminal_id = _terminal_id(message)
+    terminal_id = terminal_id_of(message)
     # The message has no key of its own: nothing of it is journaled. Whose it is goes with what element 90 names.
     own = RequestKey(
         acquirer_id=acquirer_id,
@@ -246,7 +246,8 @@ def _original_key(message: IsoMessage, key: RequestKey, now: datetime) -> Reques
     )
 
 
-def _processing_code(message: IsoMessage) -> tuple[str, Service | None]:
+def processing_code_of(message: IsoMessage) -> tuple[str, Service | None]:
+    """Return the first two digits of data element 3, and the service that it names."""
     code = message.text(3)
     if code[2:4] not in SERVICES or code[4:] != "00":
         raise Refusal(ResponseCode.UNSUPPORTED_PROCESSING_CODE, code)
@@ -256,21 +257,23 @@ def _processing_code(message: IsoMessage) -> tuple[str, Service | None]:
 def _key(message: IsoMessage, acquirer_id: str, now: datetime) -> RequestKey:
     return RequestKey(
         acquirer_id=acquirer_id,
-        terminal_id=_terminal_id(message),
+        terminal_id=terminal_id_of(message),
         transmitted_at=read_transmission_time(message.text(7), now),
         stan=message.text(11),
         message_class=message.message_class,
     )
 
 
-def _terminal_id(message: IsoMessage) -> str:
+def terminal_id_of(message: IsoMessage) -> str:
+    """Return data element 41 without the spaces behind it."""
     terminal_id = message.text(41).rstrip()
     if not terminal_id or not terminal_id.isascii():
         raise Refusal(ResponseCode.FORMAT_ERROR, "data element 41 names no terminal")
     return terminal_id
 
 
-def _obligation(message: IsoMessage, kind: OrderKind) -> tuple[str | None, Centavos]:
+def obligation_of(message: IsoMessage, kind: OrderKind) -> tuple[str | None, Centavos]:
+    """Return which obligation data element 48 names, and how much of a recharge goes there."""
     text = message.get(48)
     if text is None:
         return None, Centavos(0)

@@ -5,8 +5,8 @@ from datetime import UTC, date, datetime
 import pytest
 
 from acquirers.calls import CutOverCall, TotalsCall
-from acquirers.datafono_requests import read_call
-from acquirers.datafono_totals import sums_as_fields
+from acquirers.iso1987_requests import read_call
+from acquirers.iso1987_totals import sums_as_fields
 from messages.iso_message import IsoMessage
 from vending.response_code import Refusal, ResponseCode
 from vending.settlement import Sum, TheirTotals, settlement_day

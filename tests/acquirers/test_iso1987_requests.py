@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from acquirers.calls import InquiryCall, NetworkCall, NetworkRequest, ReversalCall, SaleCall
-from acquirers.datafono import DatafonoDialect
-from acquirers.datafono_requests import DIGEST_FIELDS, digest
 from acquirers.dialect import Unreadable
+from acquirers.iso1987 import DatafonoDialect
+from acquirers.iso1987_requests import DIGEST_FIELDS, digest
 from acquirers.registry import DIALECTS
 from messages.codec import DATAFONO
 from messages.iso_message import IsoMessage
@@ -198,7 +198,7 @@ def test_what_must_be_there(mti: str, base: dict[int, str], needed: tuple[int, .
 @pytest.mark.parametrize(
     ("mti", "fields", "code"),
     [
-        ("0320", RECHARGE, ResponseCode.UNSUPPORTED_MESSAGE),
+        ("0300", RECHARGE, ResponseCode.UNSUPPORTED_MESSAGE),
         ("0101", INQUIRY, ResponseCode.UNSUPPORTED_MESSAGE),
         ("0210", RECHARGE, ResponseCode.UNSUPPORTED_MESSAGE),
         ("0620", WHO, ResponseCode.UNSUPPORTED_MESSAGE),

@@ -1,6 +1,7 @@
-"""What a datáfono is told: from an outcome to a message of dialect ``datafono``. Source: docs/wire/datafono.md."""
+"""What a terminal of 1987 is told: from an outcome to a message. Sources: docs/wire/datafono.md, docs/wire/recargas.md."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 
 from acquirers.response_codes import ISO_1987
 from messages.iso_message import IsoMessage
@@ -19,7 +20,7 @@ from vending.secret import Secret
 from vending.service import Service
 from vending.settlement import write_settlement_day
 
-ECHOED_FIELDS = (2, 3, 4, 7, 11, 12, 13, 24, 37, 41, 42, 70)
+ECHOED_FIELDS = (2, 3, 4, 7, 11, 12, 13, 24, 37, 41, 42, 70, 71, 72)
 """What the caller finds again in every answer, if he sent it: by these he matches it to his request."""
 
 _ECHOED = frozenset(ECHOED_FIELDS)
@@ -54,8 +55,12 @@ def answer(message: IsoMessage | None, code: ResponseCode, more: dict[int, str] 
 
 def sale_fields(message: IsoMessage, sale: ReservedSale, tokens: Sequence[Secret[str]]) -> dict[int, str]:
     """Data elements 15, 37, 38, 48, 62 and 63 of a sale that stands."""
+    return {15: write_settlement_day(sale.settlement_date), **sale_details(message, sale, tokens)}
+
+
+def sale_details(message: IsoMessage, sale: ReservedSale, tokens: Sequence[Secret[str]]) -> dict[int, str]:
+    """Those of a sale's data elements that are the same in every version of the standard: all but the day."""
     fields = {
-        15: write_settlement_day(sale.settlement_date),
         38: f"{sale.sale_id % APPROVAL_MODULUS:06d}",
         48: write_sub_elements(_account(sale.meter)),
         63: _sale_lines(str(sale.sale_id), sale.quote, sale.claimed),
@@ -70,17 +75,30 @@ def sale_fields(message: IsoMessage, sale: ReservedSale, tokens: Sequence[Secret
 
 def last_answer_fields(message: IsoMessage, found: LastAnswerFound) -> dict[int, str]:
     """What an 0110 tells of an earlier sale: its data elements as in its own answer, and in 48 also which one it is."""
+    fields = last_answer_details(message, found, ISO_1987, write_transmission_time)
+    if found.sale is not None:
+        fields[15] = write_settlement_day(found.sale.settlement_date)
+    return fields
+
+
+def last_answer_details(
+    message: IsoMessage,
+    found: LastAnswerFound,
+    spellings: Mapping[ResponseCode, str],
+    write_time: Callable[[datetime], str],
+) -> dict[int, str]:
+    """The same without the day; *spellings* and *write_time* say how the original's code and time stand in its own messages."""
     if found.original is None or found.original_code is None:
         return {}
     which = [
         ("OS", found.original.stan),
-        ("OT", write_transmission_time(found.original.transmitted_at)),
+        ("OT", write_time(found.original.transmitted_at)),
         ("OR", _printable(found.rrn, 12)),
-        ("OC", ISO_1987[found.original_code]),
+        ("OC", spellings[found.original_code]),
     ]
     if found.sale is None:
         return {48: write_sub_elements(which)}
-    fields = sale_fields(message, found.sale, found.tokens)
+    fields = sale_details(message, found.sale, found.tokens)
     fields[48] = write_sub_elements([*_account(found.sale.meter), *which, ("RP", str(found.reprint_count))])
     return fields
 

@@ -1,4 +1,4 @@
-"""Totals of a settlement day in dialect ``datafono``: which data elements say what. Source: docs/wire/datafono.md.
+"""Totals of a settlement day in ISO 8583:1987: which data elements say what. Source: docs/wire/datafono.md.
 
 Every sale takes from the network's float, so every sale is a debit (76, 88) and what was given back a reversal of one (77, 89); the
 standard has no element that tells recharges from payments, so data element 48 does.
@@ -57,6 +57,11 @@ def totals_digest(message: IsoMessage) -> bytes:
 
 def totals_fields(message: IsoMessage, order: TotalsOrder, compared: Compared) -> dict[int, str]:
     """Data elements of the answer: the day, and our totals beside the difference."""
+    return {SETTLEMENT_DATE: message.text(SETTLEMENT_DATE), **totals_details(order, compared)}
+
+
+def totals_details(order: TotalsOrder, compared: Compared) -> dict[int, str]:
+    """The same without the day, as in every version of the standard."""
     ours = compared.ours
     lines = [
         (RECHARGES_TAG, write_sum(ours.totals.recharges)),
@@ -66,11 +71,7 @@ def totals_fields(message: IsoMessage, order: TotalsOrder, compared: Compared) -
     if compared.code is ResponseCode.TOTALS_DIFFER:
         lines.append((DIFFERENCE_TAG, write_sum(ours.totals.sales - order.theirs.sales)))
         lines.append((REVERSALS_DIFFERENCE_TAG, write_sum(ours.totals.reversed - order.theirs.reversed)))
-    return {
-        SETTLEMENT_DATE: message.text(SETTLEMENT_DATE),
-        48: write_sub_elements(lines),
-        **sums_as_fields(ours.totals.sales, ours.totals.reversed),
-    }
+    return {48: write_sub_elements(lines), **sums_as_fields(ours.totals.sales, ours.totals.reversed)}
 
 
 def sums_as_fields(sales: Sum, reversals: Sum) -> dict[int, str]:

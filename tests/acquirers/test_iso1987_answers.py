@@ -5,8 +5,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from acquirers.datafono import DatafonoDialect
-from acquirers.datafono_answers import ECHOED_FIELDS
+from acquirers.iso1987 import DatafonoDialect
+from acquirers.iso1987_answers import ECHOED_FIELDS
 from messages.codec import DATAFONO
 from messages.iso_message import IsoMessage
 from messages.mac import MAC_FIELDS, split_mac
@@ -196,7 +196,7 @@ def test_an_inquiry_tells_account_debts_limits_and_the_trial() -> None:
 def test_a_refusal_carries_back_what_the_caller_sent(mti: str, answer_mti: str) -> None:
     """He matches it by his own fields; an answer sent to us is rejected instead."""
     every = {number: value for number, value in RECHARGE.fields.items() if number in ECHOED_FIELDS}
-    every |= {37: "ABC123      ", 70: "301"}
+    every |= {37: "ABC123      ", 70: "301", 71: "0001", 72: "0002"}
     assert set(every) == set(ECHOED_FIELDS)
     message = IsoMessage(mti=mti, fields={**every, 48: "OB001x", 62: "secret", 128: "00" * 8})
     answer = DIALECT.decline(message, ResponseCode.METER_BUSY)

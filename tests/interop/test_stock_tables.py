@@ -1,0 +1,59 @@
+"""Our field tables beside those of jPOS and moov, row by row: every difference is named here with its reason."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from messages.specs import loteria, recargas
+from tests.interop.stock_tables import JPOS_1987, JPOS_1993, MOOV_1987, Table
+
+Rows = Mapping[str, Mapping[str, Any]]
+_KINDS = {"n": "N", "x+n": "X", "ans": "C", "raw": "C"}
+_LITERAL = {53: "LB", 55: "LLB", 96: "LLB"}
+"""Elements of 1993 that are octets behind a length: as `raw` they are read the same."""
+
+DIFFERENCES: Mapping[str, Mapping[int, str]] = {
+    "jPOS 1987": {
+        35: "digits there, characters here: the separator of a track is no digit",
+        65: "one octet there; here the bit is refused, because 1987 has no third bitmap",
+    },
+    "jPOS 1993": {65: "8 octets there; here the bit is refused, because pyiso8583 reads a third bitmap by it"},
+    "moov 1987": {44: "up to 99 there, up to 25 in the standard and here"},
+}
+
+
+def form(rows: Rows, number: int, table: Table) -> tuple[str, int] | None:
+    """Return how one of our rows would be written in such a table; None: we have none."""
+    row = rows.get(str(number))
+    if row is None:
+        return None
+    if row["kind"] == "b":
+        return "B", row["max_len"] // 2
+    if row["kind"] == "raw" and table.get(number, ("",))[0] in ("LB", "LLB"):
+        return _LITERAL[number], row["max_len"]
+    return "L" * row["len_type"] + _KINDS[row["kind"]], row["max_len"]
+
+
+@pytest.mark.parametrize(
+    ("name", "table", "rows"),
+    [
+        ("jPOS 1987", JPOS_1987, recargas.SPEC),
+        ("jPOS 1993", JPOS_1993, loteria.SPEC),
+        ("moov 1987", MOOV_1987, recargas.SPEC),
+    ],
+)
+def test_every_row_is_that_of_the_stock_table_or_its_difference_has_a_reason(
+    name: str, table: Table, rows: Rows
+) -> None:
+    """A stock client packs as we read, but for the elements named above; none of them is one that we use."""
+    differing = {number for number in table if form(rows, number, table) != table[number]}
+    assert differing == set(DIFFERENCES[name])
+    ours = {int(key) for key, row in rows.items() if key.isdigit() and "docs/wire" in row["source"]}
+    assert not differing & ours
+
+
+def test_our_tables_have_no_row_that_jpos_does_not_have() -> None:
+    """Together the tables cover the same elements."""
+    for rows, table in ((recargas.SPEC, JPOS_1987), (loteria.SPEC, JPOS_1993)):
+        assert {int(key) for key in rows if key.isdigit() and key != "1"} == set(table) - {65}
