@@ -1,10 +1,15 @@
 """Section ``acquirers.<id>``: one network that sells for the utility, with a port and limits of its own."""
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from config.section import ListenHost, PortNumber, Seconds, Section
+from config.acquirer_sells import SellsSection
+from config.acquirer_tls import TlsSection
+from config.section import HomePath, ListenHost, PortNumber, Seconds, Section
+from vending.response_code import ResponseCode
 
 FRAME_OCTETS_CEILING = 4096
 """No port takes longer frames. Our longest message is near 1 300 octets, and a TLS hello or an HTTP request read as a two-octet
@@ -12,6 +17,43 @@ length asks for 5 635 octets or more, so below this ceiling it is known for what
 
 ACQUIRER_ID_PATTERN = r"^[a-z][a-z0-9_-]{0,30}$"
 """Ids are keys of the ledger, labels of metrics and parts of environment variables, hence lower case and plain."""
+
+
+CODE_NAMES = frozenset(code.value for code in ResponseCode)
+
+
+def _is_code_name(name: str) -> str:
+    if name not in CODE_NAMES:
+        raise ValueError(f"no such response code; ours are {', '.join(code.value for code in ResponseCode)}")
+    return name
+
+
+CodeName = Annotated[str, AfterValidator(_is_code_name)]
+"""The stable name of one of our response codes, `vending.response_code.ResponseCode`."""
+
+CodeSpelling = Annotated[str, Field(pattern=r"^[0-9A-Z]{2,3}$")]
+"""What stands in data element 39; the network's dialect says how long it is."""
+
+
+def _of_text(value: Any) -> Any:
+    if not isinstance(value, str | IPv4Network | IPv6Network):
+        raise ValueError('an address range is written "10.1.0.0/16", one address without the "/"')
+    return value
+
+
+PeerRange = Annotated[IPv4Network | IPv6Network, BeforeValidator(_of_text)]
+"""Addresses as CIDR; host bits that are set are an error, because nobody can tell what was meant."""
+
+
+DialectName = Literal["datafono", "recargas", "loteria"]
+"""Which message adapter serves a network."""
+
+USUAL_FRAMES: Mapping[str, tuple[str, bool]] = {
+    "datafono": ("binary2", True),
+    "recargas": ("binary2", False),
+    "loteria": ("ascii4", False),
+}
+"""``framing`` and ``has_tpdu`` of each dialect where a network's table does not say; docs/wire has a page on each."""
 
 
 class MacSection(Section):
@@ -33,16 +75,26 @@ class AcquirerSection(Section):
 
     Attributes:
         id: the name of its table in the file, repeated here by the loader.
+        role: who opens the connections; ``they_connect`` is the only one that is served.
         dialect: which message adapter serves it.
         listen_host: local address of its port.
         listen_port: its TCP port; 0 lets the system choose one.
-        framing: how a frame's length is written: ``binary2`` two octets, most significant first; ``ascii4`` four digits.
-        has_tpdu: whether a 5-octet TPDU stands before the message.
+        allowed_peers: addresses that may connect, as CIDR (``"10.1.0.0/16"``, ``"192.0.2.7"``). Empty: all.
+        tls: encryption of the port; without it the port is plain TCP.
+        framing: how a frame's length is written: ``binary2`` two octets, most significant first; ``ascii4`` four digits. Unset: as is usual
+            in the dialect.
+        has_tpdu: whether a 5-octet TPDU stands before the message, likewise.
         frame_octets_max: longest frame; a longer one ends the connection.
         mac: authentication; a network without it is not served.
+        state: ``serving``; ``stopped``: no new sale is made (57) while everything else goes on; ``draining``: moreover its connections
+            are ended and its port is closed.
+        sells: what it may sell, when, and for how much.
+        response_codes: other spellings of our codes in its data element 39, ``{ float_short = "61" }``.
         is_sign_on_required: whether financial messages are refused (77) before an 0800 sign-on on the same connection.
         network_terminals: terminals that speak for the whole network: only they may ask for its cut-over (0800/201) and its totals
             (0520). Without any, nobody may. In the environment: a JSON list.
+        settlement_directory: an existing directory into which the settlement file of each day is put once the day is closed. Without it
+            files are only made by `eudora settle file`.
         reversal_policy: what a reversal does after a token exists. ``stands``: the sale stands and the refusal carries the token.
             ``parked``: the money goes back and the token waits on its meter for the next recharge, up to two caps; above them the sale
             stands.
@@ -59,18 +111,27 @@ class AcquirerSection(Section):
         connections_per_address_max: the same for those that come from one address, so that one host cannot use up the port.
         connection_in_flight_max: requests of one connection in work; reading pauses above it.
         in_flight_max: requests of the whole network in work; above it the answer is "overloaded" (90).
+        requests_per_second_max: business requests in the long run; above it the answer is "overloaded" (90). Unset: no limit.
+        requests_burst_max: so many may come at once before that rate counts.
     """
 
     id: str = Field(pattern=ACQUIRER_ID_PATTERN)
-    dialect: Literal["datafono"] = "datafono"
+    role: Literal["they_connect"] = "they_connect"
+    dialect: DialectName = "datafono"
     listen_host: ListenHost = "127.0.0.1"
     listen_port: PortNumber
+    allowed_peers: Annotated[tuple[PeerRange, ...], Field(max_length=256)] = ()
+    tls: TlsSection | None = None
     framing: Literal["binary2", "ascii4"] = "binary2"
     has_tpdu: bool = True
     frame_octets_max: int = Field(default=2048, ge=64, le=FRAME_OCTETS_CEILING)
     mac: MacSection
+    state: Literal["serving", "stopped", "draining"] = "serving"
+    sells: SellsSection = Field(default_factory=SellsSection)
+    response_codes: dict[CodeName, CodeSpelling] = Field(default_factory=dict)
     is_sign_on_required: bool = False
     network_terminals: tuple[str, ...] = ()
+    settlement_directory: HomePath | None = None
     reversal_policy: Literal["stands", "parked"] = "stands"
     parked_sale_centavos_max: Annotated[int, Field(ge=0)] = 5_000_000
     parked_terminal_day_centavos_max: Annotated[int, Field(ge=0)] = 10_000_000
@@ -85,6 +146,16 @@ class AcquirerSection(Section):
     connections_per_address_max: Annotated[int, Field(ge=1, le=65536)] = 1000
     connection_in_flight_max: Annotated[int, Field(ge=1, le=4096)] = 64
     in_flight_max: Annotated[int, Field(ge=1, le=65536)] = 4096
+    requests_per_second_max: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    requests_burst_max: Annotated[int, Field(ge=1, le=100_000)] = 100
+
+    @model_validator(mode="before")
+    @classmethod
+    def _follow_the_dialect(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        usual = USUAL_FRAMES.get(str(value.get("dialect", "datafono")), USUAL_FRAMES["datafono"])
+        return {"framing": usual[0], "has_tpdu": usual[1], **value}
 
     @model_validator(mode="after")
     def _limits_agree(self) -> Self:

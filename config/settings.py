@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     NestedSecretsSettingsSource,
@@ -25,6 +26,7 @@ from config.database import DatabaseSection
 from config.errors import Complaint, ConfigError
 from config.home import CONFIG_FILE, eudora_home
 from config.log import LogSection
+from config.nearest import known_keys, suggestion
 from config.sale import SaleSection
 from config.security_module import SecurityModuleSection
 from config.switch import SwitchSection
@@ -40,6 +42,9 @@ CONFIG_VARIABLE = "EUDORA_CONFIG"
 """Path of the TOML file; without it ``eudora.toml`` of the state directory is read, if there is one."""
 
 _LEVELS = "__"
+
+SHOWN_CHARACTERS_MAX = 40
+"""Of a wrong value that an error repeats."""
 
 
 class Settings(BaseSettings):
@@ -96,15 +101,23 @@ class Settings(BaseSettings):
         return env_settings, secrets, init_settings
 
 
+_ALL = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, not listened on
+"""Every address of the machine."""
+
+
 def _check_acquirers(acquirers: Mapping[str, AcquirerSection]) -> None:
-    taken: dict[tuple[str, int], str] = {}
+    taken: list[tuple[str, int, str]] = []
     for name, section in acquirers.items():
         if section.id != name:
             raise ValueError(f"the table {name!r} carries the id {section.id!r}; leave the id out")
-        address = (section.listen_host, section.listen_port)
-        if section.listen_port and address in taken:
-            raise ValueError(f"{name!r} and {taken[address]!r} listen on the same port {section.listen_port}")
-        taken[address] = name
+        for host, port, other in taken:
+            if (
+                port
+                and port == section.listen_port
+                and (host == section.listen_host or {host, section.listen_host} & _ALL)
+            ):
+                raise ValueError(f"{name!r} and {other!r} listen on the same port {port}")
+        taken.append((section.listen_host, section.listen_port, name))
 
 
 def load(path: Path | None = None, *, secrets_directory: Path | None = None) -> Settings:
@@ -117,7 +130,7 @@ def load(path: Path | None = None, *, secrets_directory: Path | None = None) -> 
     Raises:
         ConfigError: with the path of every wrong key.
     """
-    chosen = path or _path_from_environment()
+    chosen = chosen_path(path)
     source = str(chosen) if chosen else "defaults and environment"
     table = _read_table(chosen) if chosen else {}
     secrets = secrets_directory or _directory_from_environment()
@@ -135,7 +148,10 @@ def load(path: Path | None = None, *, secrets_directory: Path | None = None) -> 
         raise ConfigError(source, [Complaint(key="", text=str(error))]) from None
 
 
-def _path_from_environment() -> Path | None:
+def chosen_path(path: Path | None = None) -> Path | None:
+    """Return the file that `load` reads when it is given *path*; None: there is none."""
+    if path is not None:
+        return path
     named = os.environ.get(CONFIG_VARIABLE)
     if named:
         return Path(named)
@@ -159,8 +175,12 @@ def _read_table(path: Path) -> dict[str, Any]:
     unknown = sorted(set(table) - set(Settings.model_fields))
     if unknown:
         # Said here because keyword arguments that start with an underscore mean something else to the library.
-        raise ConfigError(str(path), [Complaint(key=name, text="no such section") for name in unknown])
+        raise ConfigError(str(path), [Complaint(key=name, text=_no_section(name)) for name in unknown])
     return table
+
+
+def _no_section(name: str) -> str:
+    return suggestion(name, Settings.model_fields).replace("no such key", "no such section")
 
 
 def _stray_variables(environment: Iterable[str]) -> list[str]:
@@ -177,11 +197,21 @@ def _stray_variables(environment: Iterable[str]) -> list[str]:
 
 def _complaints(error: ValidationError) -> list[Complaint]:
     found = []
-    for detail in error.errors(include_input=False, include_url=False, include_context=False):
+    for detail in error.errors(include_url=False, include_context=False):
         key = ".".join(str(part) for part in detail["loc"] if not _is_machinery(part))
-        text = "no such key" if detail["type"] == "extra_forbidden" else detail["msg"].removeprefix("Value error, ")
-        found.append(Complaint(key=key, text=text))
+        found.append(Complaint(key=key, text=_words(detail)))
     return found
+
+
+def _words(detail: ErrorDetails) -> str:
+    """Say what is wrong, and what is there where that cannot be a secret: a number, or a word of a choice."""
+    path = [str(part) for part in detail["loc"]]
+    if detail["type"] == "extra_forbidden":
+        return suggestion(path[-1], known_keys(Settings, path[:-1]))
+    text = detail["msg"].removeprefix("Value error, ")
+    given = detail["input"]
+    is_harmless = isinstance(given, int | float) or (detail["type"] == "literal_error" and isinstance(given, str))
+    return f"{text}; {given!r} is there" if is_harmless and len(repr(given)) <= SHOWN_CHARACTERS_MAX else text
 
 
 def _is_machinery(part: int | str) -> bool:

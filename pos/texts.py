@@ -238,6 +238,8 @@ _ANSWERS: dict[str, tuple[str, str]] = {
     "71": ("El valor no alcanza para comprar después de descuentos", "After deductions the amount buys nothing"),
     "72": ("El pago es mayor que lo que se debe", "More than what is owed"),
     "76": ("La obligación no existe", "The obligation is not known"),
+    "73": ("La red vende en otro horario", "The network sells at other hours"),
+    "74": ("Esta red no puede hacer esta venta", "This network may not make this sale"),
     "77": ("El datáfono no ha iniciado sesión", "The terminal has not signed on"),
     "78": ("No hay deuda por pagar", "Nothing is owed"),
     "79": (

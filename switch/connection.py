@@ -31,6 +31,8 @@ class CloseReason(Enum):
     """A begun frame did not end in time: a half-dead link, or somebody who holds connections open octet by octet."""
     FRAME_TOO_LONG = "frame_too_long"
     FRAME_MALFORMED = "frame_malformed"
+    TLS_REFUSED = "tls_refused"
+    """The handshake failed: no certificate, one of somebody else, an old protocol, or no TLS at all."""
     HTTP_PROBE = "http_probe"
     TLS_PROBE = "tls_probe"
     SEND_STALLED = "send_stalled"
@@ -201,6 +203,10 @@ class Connection:
         self._send_paused_at = None
         self._restart_timers(now)
 
+    def adopt(self, limits: ConnectionLimits) -> None:
+        """Live by other limits from now on; only the longest frame stays what it was when the connection began."""
+        self._limits = limits
+
     def drain(self, now: float) -> None:
         """Read no more; frames that nobody has begun to serve are dropped, answers in work still go out."""
         if self._state is _State.OPEN:
@@ -243,7 +249,7 @@ class Connection:
         """Return frames to serve now, at most as many as may be in work; each needs one `answer`."""
         if not self._waiting or self._is_cut or self._state is _State.CLOSED:
             return []
-        count = min(len(self._waiting), self._limits.in_flight_max - self.in_flight)
+        count = max(0, min(len(self._waiting), self._limits.in_flight_max - self.in_flight))
         taken = [self._waiting.popleft() for _ in range(count)]
         self.in_flight += len(taken)
         return taken

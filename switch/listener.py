@@ -1,44 +1,35 @@
-"""The ports that networks connect to: a thin Twisted shell that moves octets for `switch.connection.Connection`.
+"""The connections of networks: a thin Twisted shell that moves octets for `switch.connection.Connection`.
 
 Answers of one turn of the reactor leave together without anything being done for it here: the transport gathers what is written
 to it until the socket is next writable, and sends it with one system call.
 """
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final, Protocol, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
-from twisted.internet.address import IPv4Address
-from twisted.internet.defer import Deferred, succeed
+from OpenSSL import SSL
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
     IAddress,
     IDelayedCall,
     IHalfCloseableProtocol,
-    IListeningPort,
+    INegotiated,
     IPushProducer,
-    IReactorTCP,
-    IReactorTime,
     ITCPTransport,
 )
 from twisted.internet.protocol import Protocol as TwistedProtocol
-from twisted.internet.protocol import ServerFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from config.acquirer import AcquirerSection
-from messages.framing import FrameStyle
-from switch.connection import CloseReason, Connection, ConnectionLimits, Farewell
+from switch.connection import CloseReason, Connection, Farewell
 from switch.log import Event, bind, log
-from switch.metrics import AcquirerMetrics
 from switch.socket_buffers import bound_buffers, unsent_octets
 
-FRAME_STYLES: Final = {"binary2": FrameStyle.BINARY_2, "ascii4": FrameStyle.DIGITS_4}
-"""The configuration's words for how a length is written."""
-
-LISTEN_BACKLOG: Final = 1024
-"""Connections that the system may accept before we do: a town's terminals come back together after a power cut."""
+if TYPE_CHECKING:
+    from switch.port import AcquirerPort
 
 
 @dataclass(slots=True, kw_only=True)
@@ -69,22 +60,6 @@ Undeliverable = Callable[[ConnectionContext, bytes, str], None]
 TOO_LONG: Final = "answer_too_long"
 """Why an answer did not leave that no frame can hold."""
 
-PER_ADDRESS, PER_PORT, DRAINING = "per_address", "per_port", "draining"
-"""Why a connection was closed at once, as the metric says it."""
-
-
-def connection_limits(section: AcquirerSection) -> ConnectionLimits:
-    """Return the limits of one connection from the section of its network."""
-    return ConnectionLimits(
-        frame_octets_max=section.frame_octets_max,
-        in_flight_max=section.connection_in_flight_max,
-        frame_timeout_seconds=section.frame_timeout_seconds,
-        keep_alive_interval_seconds=section.keep_alive_interval_seconds,
-        idle_timeout_seconds=section.idle_timeout_seconds,
-        close_timeout_seconds=section.close_timeout_seconds,
-        send_timeout_seconds=section.send_timeout_seconds,
-    )
-
 
 class _Socket(Protocol):
     """What a connection does with its transport."""
@@ -111,6 +86,7 @@ class AcquirerConnection(TwistedProtocol):
         self._core = Connection(style=port.style, limits=port.limits, now=port.clock.seconds())
         self._is_pumping = False
         self._is_paused = False
+        self._is_encrypted = False
         self._socket: _Socket | None = None
         self._farewell = Farewell.STAY
         self._timer: IDelayedCall | None = None
@@ -128,11 +104,13 @@ class AcquirerConnection(TwistedProtocol):
         """Start: no delay for small answers, probes for dead peers, and a say in how fast we write."""
         assert self.transport is not None
         self._socket = cast(_Socket, self.transport)
-        self._context.peer = _spoken(self.transport.getPeer())
-        if ITCPTransport.providedBy(self.transport):
-            self.transport.setTcpNoDelay(True)
-            self.transport.setTcpKeepAlive(True)
-            bound_buffers(self.transport, self._port.section.send_buffer_octets_max)
+        self._context.peer = spoken(self.transport.getPeer())
+        self._is_encrypted = INegotiated.providedBy(self.transport)
+        raw = getattr(self.transport, "transport", None) if self._is_encrypted else self.transport
+        if ITCPTransport.providedBy(raw):
+            raw.setTcpNoDelay(True)
+            raw.setTcpKeepAlive(True)
+            bound_buffers(raw, self._port.section.send_buffer_octets_max)
         self.address = getattr(self.transport.getPeer(), "host", None)
         self._socket.registerProducer(self, True)
         self._port.opened(self)
@@ -157,6 +135,8 @@ class AcquirerConnection(TwistedProtocol):
         socket, self._socket = self._socket, None
         assert socket is not None
         lost_by = CloseReason.PEER_CLOSED if isinstance(reason.value, ConnectionDone) else CloseReason.PEER_LOST
+        if reason.check(SSL.Error):
+            lost_by = CloseReason.TLS_REFUSED
         if self._farewell is Farewell.CUT and self._core.reason is not None:
             lost_by = self._core.reason
         self._lost_by = lost_by
@@ -184,6 +164,11 @@ class AcquirerConnection(TwistedProtocol):
         """The transport gives up; `connectionLost` follows."""
 
     # What the port calls.
+
+    def adopt(self) -> None:
+        """Live by the limits that the port has now. A frame that has begun keeps the length that it may have."""
+        self._core.adopt(self._port.limits)
+        self._pump()
 
     def drain(self) -> None:
         """Take no further frame, answer what is in work, end."""
@@ -302,9 +287,9 @@ class AcquirerConnection(TwistedProtocol):
         if self._farewell is Farewell.STAY:
             socket.unregisterProducer()
         self._farewell = farewell
-        if farewell is Farewell.LINGER:
+        if farewell is Farewell.LINGER and not self._is_encrypted:  # TLS has no half of its own to end
             socket.loseWriteConnection()
-        elif farewell is Farewell.CLOSE:
+        elif farewell is not Farewell.CUT:
             socket.loseConnection()
         else:
             socket.abortConnection()
@@ -327,174 +312,7 @@ class AcquirerConnection(TwistedProtocol):
         self._pump()
 
 
-class AcquirerPort(ServerFactory):
-    """The port of one network: its connections, its limits, its end.
-
-    Attributes:
-        in_flight: requests in work on all its connections.
-    """
-
-    noisy = False
-
-    def __init__(
-        self,
-        *,
-        section: AcquirerSection,
-        clock: IReactorTime,
-        serve: Serve,
-        metrics: AcquirerMetrics,
-        undeliverable: Undeliverable | None = None,
-    ) -> None:
-        self.section = section
-        self.style = FRAME_STYLES[section.framing]
-        self.limits = connection_limits(section)
-        self.clock = clock
-        self.serve = serve
-        self.metrics = metrics
-        self.in_flight = 0
-        self._undeliverable = undeliverable
-        self._connections: set[AcquirerConnection] = set()
-        self._per_address: Counter[str] = Counter()
-        self._connection_count = 0
-        self._listening: IListeningPort | None = None
-        self._is_draining = False
-        self._drain_timer: IDelayedCall | None = None
-        self._cut_count = 0
-        self._waiters: list[Deferred[int]] = []
-
-    # Its life.
-
-    def listen(self, reactor: IReactorTCP) -> tuple[str, int]:
-        """Open the port and return its address.
-
-        Raises:
-            twisted.internet.error.CannotListenError: the address is taken or not ours.
-        """
-        assert self._listening is None
-        self._listening = reactor.listenTCP(
-            self.section.listen_port, self, backlog=LISTEN_BACKLOG, interface=self.section.listen_host
-        )
-        bound = cast(IPv4Address, self._listening.getHost())
-        log.info(Event.PORT_OPENED, acquirer_id=self.section.id, host=bound.host, port=bound.port)
-        return bound.host, bound.port
-
-    def drain(self, timeout_seconds: float) -> Deferred[int]:
-        """Stop: accept nothing, read nothing, let answers in work leave, end every connection, finish what is in work.
-
-        Args:
-            timeout_seconds: connections that have not ended by then are cut.
-
-        Returns:
-            When all is over: how many connections were cut. A request cut off goes on being served and its answer is reported
-            as undeliverable; its outcome is in the ledger and the terminal's repeat finds it.
-        """
-        done: Deferred[int] = Deferred()
-        self._waiters.append(done)
-        if not self._is_draining:
-            self._is_draining = True
-            closing = self._stop_listening()
-            for connection in list(self._connections):
-                connection.drain()
-            self._drain_timer = self.clock.callLater(timeout_seconds, self._cut_rest)
-            closing.addBoth(lambda _: self.settle())
-        self.settle()
-        return done
-
-    def _stop_listening(self) -> Deferred[None]:
-        listening, self._listening = self._listening, None
-        if listening is None:
-            return succeed(None)
-        log.info(Event.PORT_CLOSED, acquirer_id=self.section.id)
-        return cast(Deferred[None], listening.stopListening() or succeed(None))
-
-    def _cut_rest(self) -> None:
-        self._drain_timer = None
-        for connection in list(self._connections):
-            self._cut_count += 1
-            connection.cut(CloseReason.DRAIN_TIMEOUT)
-        self.settle()
-
-    def settle(self) -> None:
-        """Tell those who wait for the end of `drain` if it has come."""
-        if not self._is_draining or self._connections or (self.in_flight and self._drain_timer is not None):
-            return
-        if self._drain_timer is not None:
-            self._drain_timer.cancel()
-            self._drain_timer = None
-        waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
-            waiter.callback(self._cut_count)
-
-    # What Twisted and its connections call.
-
-    def buildProtocol(self, addr: IAddress | None) -> AcquirerConnection | None:
-        """Accept, unless the limit is reached: then the new one is closed at once and the port stays open for the others."""
-        reason = self._reason_to_refuse(addr)
-        if reason is not None:
-            self.metrics.refuse_connection(reason)
-            log.debug(Event.CONNECTION_REFUSED, acquirer_id=self.section.id, peer=_spoken(addr), reason=reason)
-            return None
-        self._connection_count += 1
-        connection = AcquirerConnection(self, self._connection_count)
-        connection.factory = self
-        return connection
-
-    def _reason_to_refuse(self, addr: IAddress | None) -> str | None:
-        if self._is_draining:
-            return DRAINING
-        if len(self._connections) >= self.section.connections_max:
-            return PER_PORT
-        host = getattr(addr, "host", None)
-        if host is not None and self._per_address[host] >= self.section.connections_per_address_max:
-            return PER_ADDRESS
-        return None
-
-    def opened(self, connection: AcquirerConnection) -> None:
-        """A connection began."""
-        self._connections.add(connection)
-        if connection.address is not None:
-            self._per_address[connection.address] += 1
-        self.metrics.connections_opened.inc()
-        self.metrics.connections.inc()
-
-    def lost(self, connection: AcquirerConnection, reason: CloseReason, frames_dropped: int) -> None:
-        """A connection is gone."""
-        self._connections.discard(connection)
-        if connection.address is not None:
-            self._per_address[connection.address] -= 1
-            if not self._per_address[connection.address]:
-                del self._per_address[connection.address]
-        self.metrics.connections.dec()
-        self.metrics.closed(reason)
-        self.metrics.frames_dropped.inc(frames_dropped)
-        self.settle()
-
-    def begun(self) -> None:
-        """A request is in work."""
-        self.in_flight += 1
-        self.metrics.in_flight.inc()
-
-    def ended(self) -> None:
-        """A request is no longer in work."""
-        self.in_flight -= 1
-        self.metrics.in_flight.dec()
-        if self._is_draining:
-            self.settle()
-
-    def undeliverable(self, context: ConnectionContext, answer: bytes, reason: str) -> None:
-        """An answer was ready and did not leave."""
-        self.metrics.undeliverable(reason)
-        log.warning(
-            Event.ANSWER_UNDELIVERABLE,
-            acquirer_id=context.acquirer_id,
-            peer=context.peer,
-            connection_id=context.connection_id,
-            reason=reason,
-        )
-        if self._undeliverable is not None:
-            self._undeliverable(context, answer, reason)
-
-
-def _spoken(address: IAddress | None) -> str:
+def spoken(address: IAddress | None) -> str:
+    """Return an address as the log says it."""
     host, port = getattr(address, "host", None), getattr(address, "port", None)
     return f"{host}:{port}" if host is not None else str(address)

@@ -5,21 +5,21 @@ Read it as a map. A frame goes listener -> exchange -> recharge -> (batcher -> l
 
 import gc
 import random
+import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList, ensureDeferred
-from twisted.internet.interfaces import IReactorCore
+from twisted.internet.interfaces import IReactorCore, IReactorFromThreads
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
-from config.acquirer import AcquirerSection
-from config.settings import Settings
+from config.settings import Settings, load
 from config.state_files import write_run_file
 from hsm_client.limits import LinkLimits, PoolLimits
 from hsm_client.pool import SecurityModulePool
@@ -29,12 +29,14 @@ from switch.day_closer import DayCloser
 from switch.http_port import monitoring_site
 from switch.in_flight import InFlight
 from switch.ledger_worker import WorkerSettings
-from switch.listener import AcquirerPort
 from switch.log import Event, configure, lines_lost, log
 from switch.meter_queue import MeterQueue
 from switch.metrics import Metrics
-from switch.network import Shared, exchange_of
+from switch.network import Shared
+from switch.network_watch import NetworkWatch
+from switch.networks import Networks, tls_contexts
 from switch.observe_module import ModuleObserver
+from switch.reconfigure import Reconfigurer
 from switch.resolver import Resolver
 from switch.steps import Books
 from switch.undelivered import UndeliveredAnswers
@@ -52,13 +54,14 @@ def utc_now() -> datetime:
 class Switch:
     """Everything one switch process is made of."""
 
-    def __init__(self, settings: Settings, *, dsn: str, reactor: Any) -> None:
+    def __init__(self, settings: Settings, *, dsn: str, reactor: Any, read: Callable[[], Settings]) -> None:
         """Put the parts together; nothing is opened before `start`.
 
         Args:
             settings: the whole configuration.
             dsn: of the ledger's database.
             reactor: Twisted's, with TCP, time and threads.
+            read: reads the configuration again when it was changed.
         """
         self._settings = settings
         self._reactor = reactor
@@ -96,25 +99,31 @@ class Switch:
             now=utc_now,
             monotonic=time.perf_counter,
         )
-        self._exchanges = {section.id: exchange_of(section, shared) for section in settings.acquirers.values()}
-        self._ports = [self._port(section) for section in settings.acquirers.values()]
         self._threads = ThreadPool(minthreads=1, maxthreads=2, name="background")
-        self._day_closer = DayCloser(
-            settle=self._settle,
-            interval_seconds=settings.switch.close_days_interval_seconds,
-            metrics=self.metrics,
-            reactor=reactor,
-            now=utc_now,
+        self._networks = Networks(
+            shared, undelivered=self._undelivered, reactor=reactor, drain_seconds=settings.switch.drain_seconds
         )
+        self.reconfigurer = self._make_reconfigurer(read)
+        self._day_closer, self._network_watch = self._settlement_chores()
         self._resolver = Resolver(
             settings.switch,
-            exchanges=self._exchanges,
+            exchanges=self._networks.exchanges,
             find=find_unresolved.submit,
             in_flight=self._in_flight,
             metrics=self.metrics,
             reactor=reactor,
             now=utc_now,
             monotonic=time.perf_counter,
+        )
+
+    def _make_reconfigurer(self, read: Callable[[], Settings]) -> Reconfigurer:
+        return Reconfigurer(
+            self._networks,
+            running=self._settings,
+            read=read,
+            in_thread=partial(deferToThreadPool, self._reactor, self._threads),
+            now=utc_now,
+            count=lambda is_applied: self.metrics.configurations.labels("applied" if is_applied else "refused").inc(),
         )
 
     def start(self) -> Mapping[str, Any]:
@@ -125,10 +134,10 @@ class Switch:
         self._pool.start()
         self._resolver.start()
         self._day_closer.start()
-        acquirers = {}
-        for port in self._ports:
-            host, number = port.listen(self._reactor)
-            acquirers[port.section.id] = f"{host}:{number}"
+        self._network_watch.start()
+        sections = self._settings.acquirers
+        self._networks.apply(sections, tls_contexts(sections))
+        acquirers = self._networks.addresses
         section = self._settings.switch
         site = monitoring_site(
             registry=self.metrics.registry,
@@ -149,7 +158,8 @@ class Switch:
         self._is_draining = True
         self._resolver.stop()
         self._day_closer.stop()
-        await DeferredList([port.drain(self._settings.switch.drain_seconds) for port in self._ports])
+        self._network_watch.stop()
+        await self._networks.drain(self._settings.switch.drain_seconds)
         await DeferredList([batcher.when_idle() for batcher in self._batchers])
         await self._pool.stop()
         # What the end of the links made undeliverable is the last that is written.
@@ -162,7 +172,33 @@ class Switch:
     def _health(self) -> Mapping[str, object]:
         links = {name: state.value for name, state in self._pool.states.items()}
         status = "draining" if self._is_draining else "ready" if self._pool.is_up else "module_lost"
-        return {"status": status, "in_flight": len(self._in_flight), "module_links": links}
+        return {
+            "status": status,
+            "in_flight": len(self._in_flight),
+            "module_links": links,
+            "networks": self._networks.rows(),
+            "configuration": self.reconfigurer.last.as_json(),
+        }
+
+    def _settlement_chores(self) -> tuple[DayCloser, NetworkWatch]:
+        """What is done once in a while, on workers of their own."""
+        interval_seconds = self._settings.switch.close_days_interval_seconds
+        closer = DayCloser(
+            settle=self._settle,
+            interval_seconds=interval_seconds,
+            metrics=self.metrics,
+            reactor=self._reactor,
+            now=utc_now,
+        )
+        watch = NetworkWatch(
+            watch=self._batcher("watch"),
+            directories=self._networks.settlement_directories,
+            interval_seconds=interval_seconds,
+            metrics=self.metrics,
+            reactor=self._reactor,
+            now=utc_now,
+        )
+        return closer, watch
 
     def _batcher(self, name: str, workers: int = 1) -> Batcher[Any, Any]:
         """One step with worker processes of its own, so that none waits behind another."""
@@ -214,18 +250,9 @@ class Switch:
             limits=PoolLimits(timeout_seconds=section.request_timeout_seconds),
         )
 
-    def _port(self, section: AcquirerSection) -> AcquirerPort:
-        return AcquirerPort(
-            section=section,
-            clock=self._reactor,
-            serve=self._exchanges[section.id].serve,
-            metrics=self.metrics.acquirer(section.id),
-            undeliverable=partial(self._undelivered.note, self._exchanges[section.id]),
-        )
-
 
 def run(settings: Settings, *, dsn: str, run_file: Path | None = None) -> None:
-    """Run a switch until SIGTERM or Ctrl-C; returns after its drain.
+    """Run a switch until SIGTERM or Ctrl-C; returns after its drain. SIGHUP has it read its configuration again.
 
     Args:
         settings: the whole configuration.
@@ -235,10 +262,13 @@ def run(settings: Settings, *, dsn: str, run_file: Path | None = None) -> None:
     from twisted.internet import reactor  # noqa: TID251 - importing it installs it, so only the process may
 
     assert IReactorCore.providedBy(reactor)
+    assert IReactorFromThreads.providedBy(reactor)
     keep_time_steady(reactor)
     stream = sys.stdout if settings.log.file is None else settings.log.file.open("a", encoding="utf-8")
     configure(stream, settings.log.level)
-    switch = Switch(settings, dsn=dsn, reactor=reactor)
+    switch = Switch(settings, dsn=dsn, reactor=reactor, read=load)
+    # Twisted leaves this signal alone; the reactor is woken by what it is asked to call.
+    signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(switch.reconfigurer.ask))
 
     def begin() -> None:
         addresses = switch.start()

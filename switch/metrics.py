@@ -25,6 +25,8 @@ MTIS: Final = frozenset(
         "0201",
         "0220",
         "0221",
+        "0320",
+        "0321",
         "0400",
         "0401",
         "0420",
@@ -35,6 +37,21 @@ MTIS: Final = frozenset(
         "0521",
         "0800",
         "0801",
+        "1100",
+        "1200",
+        "1201",
+        "1220",
+        "1221",
+        "1400",
+        "1401",
+        "1420",
+        "1421",
+        "1500",
+        "1501",
+        "1520",
+        "1521",
+        "1804",
+        "1805",
     ]
 )
 """Message types that get a label of their own; the peer chooses the digits, and labels must not be his to invent."""
@@ -63,12 +80,15 @@ class AcquirerMetrics:
         self.serve_failures = parent.serve_failures.labels(acquirer_id)
         self.replays_answered = parent.replays_answered.labels(acquirer_id)
         self.reprints = parent.reprints.labels(acquirer_id)
+        self.first_copies_forgotten = parent.first_copies_forgotten.labels(acquirer_id)
         self.unknown_outcomes = parent.unknown_outcomes.labels(acquirer_id)
         self.parked_sales = parent.parked_sales.labels(acquirer_id)
         self.parked_centavos = parent.parked_centavos.labels(acquirer_id)
         self.parking_cap_refusals = parent.parking_cap_refusals.labels(acquirer_id)
         self.last_request = parent.last_request_timestamp.labels(acquirer_id)
         self.last_approval = parent.last_approval_timestamp.labels(acquirer_id)
+        self.last_request_at: float | None = None
+        self.last_approval_at: float | None = None
 
     def request(self, mti: str, code: ResponseCode) -> None:
         """Count one answered request by what it was and what it got."""
@@ -79,6 +99,14 @@ class AcquirerMetrics:
             if label is not MTI_OTHER:
                 self._requests[mti, code] = child
         child.inc()
+
+    def seen(self, moment: float, *, is_approved: bool) -> None:
+        """Note when a request was answered, Unix time."""
+        self.last_request.set(moment)
+        self.last_request_at = moment
+        if is_approved:
+            self.last_approval.set(moment)
+            self.last_approval_at = moment
 
     def refuse_frame(self, reason: str) -> None:
         """Count a frame that could not be read: *reason* is one of ours (tpdu, mti, bitmap, field_<n>), never the peer's text."""
@@ -157,6 +185,12 @@ class Metrics:
         self.reprints = self._counter(
             "reprints", "Tickets of sales handed out again on a last-answer inquiry.", acquirer
         )
+        self.first_copies_forgotten = self._counter(
+            "first_copies_forgotten", "Requests forgotten before a late copy of them could be told apart.", acquirer
+        )
+        self.configurations = self._counter(
+            "configurations", "Attempts to apply a changed configuration, by outcome.", ("outcome",)
+        )
         self.serve_failures = self._counter(
             "serve_failures", "Requests that ended in a fault of ours, without an answer.", acquirer
         )
@@ -220,6 +254,15 @@ class Metrics:
         )
         self.cut_over_lag_seconds = self._gauge(
             "cut_over_lag_seconds", "How long ago the oldest settlement day ended whose totals are not written yet."
+        )
+        self.float_available_centavos = self._gauge(
+            "float_available_centavos", "What a network may still sell, at the last look.", ("acquirer",)
+        )
+        self.float_is_low = self._gauge(
+            "float_is_low", "1 while a network's float is below its warning level.", ("acquirer",)
+        )
+        self.settlement_files_failed = self._gauge(
+            "settlement_files_failed", "Networks whose settlement file could not be written at the last look."
         )
         self.resolved = self._counter("resolved", "Sales finished by the resolver, by outcome.", ("outcome",))
         self.unresolved = self._gauge("unresolved", "Sales without a known outcome at the resolver's last look.")

@@ -9,12 +9,17 @@ from datetime import datetime
 
 from twisted.internet.interfaces import IReactorTime
 
-from acquirers.registry import DIALECTS
+from acquirers.dialect import Dialect
+from acquirers.registry import DIALECTS, SPELLINGS
+from acquirers.respelled import respelled, spelling_faults
 from config.acquirer import AcquirerSection
+from config.errors import Complaint
 from switch.advice import Advice
 from switch.exchange import Exchange
+from switch.first_copies import FirstCopies
 from switch.in_flight import InFlight
 from switch.last_answer import LastAnswer
+from switch.load import Load
 from switch.meter_queue import MeterQueue
 from switch.metrics import Metrics
 from switch.recharge import Recharge
@@ -22,7 +27,12 @@ from switch.reversal import Reversal, parking_limits
 from switch.seal import Seal
 from switch.steps import Books
 from switch.totals import SettleStep, Totals
+from vending.money import Centavos
+from vending.order import OrderKind
+from vending.permission import Permission
 from vending.ports import SecurityModule
+from vending.response_code import ResponseCode
+from vending.service import Service
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,9 +56,47 @@ class Shared:
     monotonic: Callable[[], float]
 
 
-def exchange_of(section: AcquirerSection, shared: Shared) -> Exchange:
-    """Put the exchange of one network together."""
+def permission_of(section: AcquirerSection) -> Permission:
+    """Return what the configuration lets a network sell."""
+    sells = section.sells
+    services = frozenset(Service[name.upper()] for name in sells.services)
+    return Permission(
+        is_stopped=section.state != "serving",
+        kinds=frozenset(OrderKind(name) for name in sells.kinds),
+        services=None if services == frozenset(Service) else services,
+        minimum_paid_centavos=Centavos(sells.minimum_paid_centavos),
+        maximum_paid_centavos=Centavos(sells.maximum_paid_centavos),
+        hours=sells.hours,
+    )
+
+
+def _changes_of(section: AcquirerSection) -> dict[ResponseCode, str]:
+    return {ResponseCode(name): text for name, text in section.response_codes.items()}
+
+
+def dialect_complaints(section: AcquirerSection) -> list[Complaint]:
+    """Return what in a section does not fit its dialect; the configuration alone cannot know."""
+    faults = spelling_faults(SPELLINGS[section.dialect], _changes_of(section))
+    return [Complaint(key=f"acquirers.{section.id}.response_codes.{name}", text=text) for name, text in faults.items()]
+
+
+def _dialect_of(section: AcquirerSection) -> Dialect:
     dialect = DIALECTS[section.dialect]()
+    changes = _changes_of(section)
+    return respelled(dialect, SPELLINGS[section.dialect], changes) if changes else dialect
+
+
+def exchange_of(section: AcquirerSection, shared: Shared, before: Exchange | None = None) -> Exchange:
+    """Put the exchange of one network together.
+
+    Args:
+        section: its configuration; another one takes another exchange.
+        shared: what all networks share.
+        before: the exchange under the last configuration, whose work and memory go on; None: there is none.
+    """
+    load = Load() if before is None else before.load
+    load.adopt(section, shared.monotonic())
+    dialect = _dialect_of(section)
     books, in_flight, metrics = shared.books, shared.in_flight, shared.metrics.acquirer(section.id)
     seal = Seal(
         shared.module,
@@ -59,6 +107,8 @@ def exchange_of(section: AcquirerSection, shared: Shared) -> Exchange:
     )
     return Exchange(
         section,
+        load=load,
+        permission=permission_of(section),
         dialect=dialect,
         seal=seal,
         books=books,
@@ -93,6 +143,9 @@ def exchange_of(section: AcquirerSection, shared: Shared) -> Exchange:
             network_terminals=section.network_terminals,
             metrics=metrics,
         ),
+        first_copies=FirstCopies(shared.monotonic, metrics.first_copies_forgotten.inc)
+        if before is None
+        else before.first_copies,
         metrics=metrics,
         reactor=shared.reactor,
         now=shared.now,

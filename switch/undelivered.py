@@ -36,7 +36,7 @@ class Write(Protocol):
 
 
 class UndeliveredAnswers:
-    """What `switch.listener.AcquirerPort` tells of an answer that did not leave.
+    """What `switch.port.AcquirerPort` tells of an answer that did not leave.
 
     Args:
         write: the step of the ledger.

@@ -57,6 +57,8 @@ class SaleOrder:
         rrn: retrieval reference number, the caller's own or ours.
         request: the message as received, without framing and TPDU: from it the answer can be built again after a crash.
         received_at: our clock, aware, UTC.
+        refused: why its network may not make this sale; a new request is declined with it, a repeat finds its first answer.
+        services: what its network may sell; None: any.
     """
 
     key: RequestKey
@@ -70,6 +72,8 @@ class SaleOrder:
     rrn: str
     request: bytes
     received_at: datetime
+    refused: ResponseCode | None = None
+    services: frozenset[Service] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

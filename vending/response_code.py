@@ -32,6 +32,10 @@ class ResponseCode(Enum):
     TERMINAL_BLOCKED = "terminal_blocked"
     ACQUIRER_STOPPED = "acquirer_stopped"
     NOT_SIGNED_ON = "not_signed_on"
+    OUTSIDE_HOURS = "outside_hours"
+    """The network sells at other hours; nothing was taken."""
+    NOT_PERMITTED = "not_permitted"
+    """The network may not sell this service, or not in this way; nothing was taken."""
 
     # For what.
     METER_UNKNOWN = "meter_unknown"
@@ -100,6 +104,7 @@ class ResponseCode(Enum):
 _RETRYABLE = frozenset(
     {
         ResponseCode.NOT_SIGNED_ON,
+        ResponseCode.OUTSIDE_HOURS,
         ResponseCode.FLOAT_SHORT,
         ResponseCode.METER_BUSY,
         ResponseCode.IN_PROGRESS,

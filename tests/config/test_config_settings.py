@@ -7,10 +7,14 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
+from config.acquirer import USUAL_FRAMES, AcquirerSection, MacSection
 from config.errors import ConfigError
 from config.home import eudora_home
 from config.section import Endpoint, EndpointText
 from config.settings import Settings, load
+from messages.framing import FrameStyle
+from messages.wire import WIRES
+from switch.network import dialect_complaints
 
 EXAMPLES = Path(__file__).parents[2] / "config" / "examples"
 
@@ -62,7 +66,11 @@ def test_the_production_example_uses_two_modules_and_two_networks() -> None:
         Endpoint(host="hsm-b.eudora.internal", port=7300),
     )
     assert settings.acquirers["banco"].is_sign_on_required
-    assert settings.acquirers["cooperativa"].mac.scheme == "AES-CMAC"
+    cooperativa = settings.acquirers["cooperativa"]
+    assert cooperativa.mac.scheme == "AES-CMAC"
+    assert cooperativa.tls is not None
+    assert [str(hours) for hours in cooperativa.sells.hours] == ["06:00-21:30"]
+    assert not any(dialect_complaints(section) for section in settings.acquirers.values())
 
 
 def test_no_file_at_all_gives_the_defaults() -> None:
@@ -269,3 +277,14 @@ def test_what_is_not_an_address_is_refused(text: object) -> None:
     adapter: TypeAdapter[Endpoint] = TypeAdapter(EndpointText)
     with pytest.raises(ValidationError):
         adapter.validate_python(text)
+
+
+def test_framing_follows_the_dialect_unless_the_table_says_otherwise() -> None:
+    """A network's file names its dialect only; what is usual there is what the codec's own wire has."""
+    assert set(USUAL_FRAMES) == set(WIRES)
+    styles = {"binary2": FrameStyle.BINARY_2, "ascii4": FrameStyle.DIGITS_4}
+    for name, wire in WIRES.items():
+        section = AcquirerSection(id="red", listen_port=1, mac=MacSection(register_id=10), dialect=name)  # type: ignore[arg-type]
+        assert (styles[section.framing], section.has_tpdu) == (wire.frame_style, wire.has_tpdu)
+    said = AcquirerSection(id="red", listen_port=1, mac=MacSection(register_id=10), dialect="recargas", has_tpdu=True)
+    assert (said.framing, said.has_tpdu) == ("binary2", True)

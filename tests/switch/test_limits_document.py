@@ -17,7 +17,7 @@ NOT_LIMITS = {"resolver_interval_seconds", "resolver_age_seconds", "close_days_i
 
 def _documented(heading: str) -> dict[str, str]:
     (part,) = (part for part in PAGE.read_text(encoding="utf-8").split("\n## ") if heading in part.partition("\n")[0])
-    return dict(re.findall(r"^\| `(\w+)` \| ([\d.]+) \|", part, re.MULTILINE))
+    return dict(re.findall(r"^\| `(\w+)` \| ([\d.]+|None) \|", part, re.MULTILINE))
 
 
 def _defaults(section: type[Section]) -> dict[str, str]:

@@ -15,9 +15,10 @@ from twisted.python.failure import Failure
 
 from config.acquirer import AcquirerSection, MacSection
 from messages.framing import FrameStyle, write_frame
-from switch.listener import AcquirerConnection, AcquirerPort, ConnectionContext, connection_limits
+from switch.listener import AcquirerConnection, ConnectionContext
 from switch.log import Event, bind, configure, log
 from switch.metrics import Metrics
+from switch.port import AcquirerPort, connection_limits
 
 
 class Wire(StringTransport):
@@ -102,8 +103,7 @@ class Bench:
 
     def value(self, name: str, **labels: str) -> float:
         """Return a metric of this network."""
-        found = self.registry.get_sample_value(f"eudora_{name}", {"acquirer": "banco", **labels})
-        return found if found is not None else 0.0
+        return self.registry.get_sample_value(f"eudora_{name}", {"acquirer": "banco", **labels}) or 0.0
 
 
 def _frames(*bodies: bytes) -> bytes:

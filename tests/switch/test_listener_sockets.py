@@ -13,8 +13,9 @@ from twisted.internet.threads import deferToThread
 
 from config.acquirer import AcquirerSection, MacSection
 from messages.framing import FrameStyle, write_frame
-from switch.listener import AcquirerPort, ConnectionContext
+from switch.listener import ConnectionContext
 from switch.metrics import Metrics
+from switch.port import AcquirerPort
 
 SOON_SECONDS = 10.0
 """Longest wait of a client for anything; tests that work take milliseconds."""

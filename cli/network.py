@@ -1,0 +1,14 @@
+"""`eudora network`: the networks that sell."""
+
+import click
+
+from cli import network_money, network_status
+
+
+@click.group()
+def network() -> None:
+    """The networks that sell."""
+
+
+for _command in (*network_status.COMMANDS, *network_money.COMMANDS):
+    network.add_command(_command)
