@@ -26,18 +26,24 @@ from pos.display import (
     show_reversal,
     show_sale,
 )
+from pos.offline import show_offline_full, show_provisional, show_upload
 from pos.paper import COLUMNS_NARROW, COLUMNS_WIDE
 from pos.requests import ECHO, SIGN_ON
-from pos.store import ExchangeOpen, ExchangeStatus, TerminalStore
+from pos.speech import speech_of
+from pos.store import ExchangeOpen, ExchangeStatus, OfflineFull, TerminalStore
 from pos.texts import LANGUAGES, UtilityTexts
 from pos.till import NothingToRepeat, Till
 from vending.calendar import local_date
 from vending.money import Centavos
 
-DEFAULT_TERMINAL_ID = "T0000001"
-"""The terminal that is used when none is named: the first of a seeded town."""
+DEFAULT_TERMINAL_IDS = {"datafono": "T0000001", "recargas": "R0000001", "loteria": "L0000001"}
+"""The terminal that is used when none is named: the first of a seeded town's network of that dialect."""
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)  # noqa: TID251 - the process's own clock
 
 
 class _Pesos(click.ParamType[Centavos]):
@@ -107,19 +113,24 @@ class _Session:
             language=options["language"] or utility.language,
             columns=COLUMNS_NARROW if options["narrow"] else COLUMNS_WIDE,
         )
-        self.store: TerminalStore = context.terminal(options["terminal"])
-        self._address: tuple[str, int] = options["address"] or context.switch_address()
+        dialect: str = options["dialect"]
+        network = context.DIALECT_NETWORKS[dialect]
+        self.store: TerminalStore = context.terminal(options["terminal"] or DEFAULT_TERMINAL_IDS[dialect], network)
+        self._address: tuple[str, int] = options["address"] or context.switch_address(network)
+        self._speech = speech_of(dialect, _now)
         self._timers = Timers(answer_seconds=options["timeout"])
 
-    def run(self, use: Callable[[Till], Shown]) -> NoReturn:
-        """Be the terminal for one command and leave with its exit status."""
+    def run(self, use: Callable[[Till], Shown], *, has_line: bool = True) -> NoReturn:
+        """Be the terminal for one command and leave with its exit status; without a line nothing is sent afterwards either."""
         client = PosClient(self._address, timers=self._timers, monotonic=time.monotonic, sleep=time.sleep)
         with self.store.exclusive():
-            till = Till(self.store, client, now=lambda: datetime.now(UTC))  # noqa: TID251 - the process's own clock
+            till = Till(self.store, client, now=_now, speech=self._speech)
             try:
                 shown = use(till)
             except ExchangeOpen:
                 shown = show_open(self.style)
+            except OfflineFull:
+                shown = show_offline_full(self.style)
             except NothingToRepeat as nothing:
                 shown = show_nothing_to_repeat(nothing.status, self.style)
             click.echo(shown.text, nl=False)
@@ -127,9 +138,15 @@ class _Session:
             # The customer has been served by now; what is told here is for the network's books.
             if shown.has_ticket:
                 till.ticket_printed()
-            if shown.status is not ExitStatus.UNKNOWN:
+            till.upload_printed()
+            if has_line and shown.status is not ExitStatus.UNKNOWN:
                 till.send_advices()
         sys.exit(shown.status)
+
+    def check_has_batches(self) -> None:
+        """Return if what is taken without a line can be uploaded afterwards; wrong use otherwise."""
+        if not self._speech.has_batches:
+            raise click.UsageError("this network takes no batch upload, so nothing is taken without a line")
 
     def sold_at(self) -> datetime:
         """When the last sale was first asked for."""
@@ -149,7 +166,14 @@ def _terminal_options(command: _Command) -> _Command:
         ),
         click.option("--narrow", is_flag=True, help=f"Paper of {COLUMNS_NARROW} columns instead of {COLUMNS_WIDE}."),
         click.option("--language", type=click.Choice(LANGUAGES), help="Of the ticket; default: the utility's."),
-        click.option("--terminal", default=DEFAULT_TERMINAL_ID, show_default=True, help="Terminal id."),
+        click.option("--terminal", help="Terminal id; default: the first of the town's network of that dialect."),
+        click.option(
+            "--dialect",
+            type=click.Choice(sorted(context.DIALECT_NETWORKS)),
+            default="datafono",
+            show_default=True,
+            help="What the network speaks.",
+        ),
         click.option("--address", type=_Address(), help="Of the switch; default: the one running on this machine."),
     ):
         command = option(command)
@@ -186,16 +210,36 @@ def sell(*, meter: str, amount: Centavos, voluntary: tuple[str, Centavos] | None
 @click.option("--meter", type=_Digits(), required=True, help="Number on the meter.")
 @click.option("--amount", type=_Pesos(), required=True, help="Whole pesos.")
 @click.option("--obligation", help="Which one to pay; default: the oldest first.")
+@click.option(
+    "--offline", is_flag=True, help="There is no line: store it, print a provisional ticket; `upload` sends it."
+)
 @_terminal_options
-def pay(*, meter: str, amount: Centavos, obligation: str | None, **options: Any) -> None:
+def pay(*, meter: str, amount: Centavos, obligation: str | None, offline: bool, **options: Any) -> None:
     """Take a payment to obligations, without buying units."""
     session = _Session(options)
+
+    def store(till: Till) -> Shown:
+        stored = till.pay_offline(meter_number=meter, paid_centavos=amount, obligation=obligation)
+        return show_provisional(stored, session.style)
+
+    if offline:
+        session.check_has_batches()
+        session.run(store, has_line=False)
 
     def use(till: Till) -> Shown:
         outcome = till.pay(meter_number=meter, paid_centavos=amount, obligation=obligation)
         return show_sale(outcome, session.style, sold_at=session.sold_at())
 
     session.run(use)
+
+
+@pos.command()
+@_terminal_options
+def upload(**options: Any) -> None:
+    """Send the payments that were taken without a line, and the advices that wait; what is not final is kept. May be done again at any time."""
+    session = _Session(options)
+    session.check_has_batches()
+    session.run(lambda till: show_upload(till.upload(), session.style))
 
 
 @pos.command()

@@ -127,6 +127,42 @@ def read_original(answer: IsoMessage) -> OriginalTold | None:
     return OriginalTold(stan=stan, transmission_time=time, code=code, reprint_count=_number(elements, "RP"))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordTold:
+    """What the answer to a batch tells of one record.
+
+    Attributes:
+        message_class: "0200" for a payment; this and the next two are empty where the network could not read the record.
+        stan: of the record.
+        transmission_time: element 7 of the record, as it stands there.
+        code: its response code.
+        day: settlement day MMDD of what stands, else empty.
+        receipt: its receipt number, else empty.
+    """
+
+    message_class: str
+    stan: str
+    transmission_time: str
+    code: str
+    day: str
+    receipt: str
+
+
+def read_records_told(answer: IsoMessage) -> tuple[RecordTold, ...]:
+    """Return what data element 48 of an 0330 tells, in the order of the records.
+
+    Raises:
+        AnswerMalformed: the sub-elements cannot be read.
+    """
+    told = [element.value.split(";") for element in _elements(answer, 48) if element.tag == "RS"]
+    if any(len(parts) != 6 for parts in told):
+        raise AnswerMalformed("a result does not have six parts")
+    return tuple(
+        RecordTold(message_class=which, stan=stan, transmission_time=time, code=code, day=day, receipt=receipt)
+        for which, stan, time, code, day, receipt in told
+    )
+
+
 def bare_sale(answer: IsoMessage) -> SaleLines:
     """Return the little that a sale's own data elements tell, for an answer whose details cannot be read."""
     return SaleLines(

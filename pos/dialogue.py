@@ -7,13 +7,14 @@ is authentic: the right MTI, the request's own fields back, and a valid MAC. Any
 from dataclasses import dataclass, field
 from enum import Enum
 
-from messages.codec import DATAFONO
-from messages.framing import Frame, FrameError, FrameReader, FrameStyle, write_frame
+from messages.framing import Frame, FrameError, FrameReader, write_frame
 from messages.iso_message import DecodeError, IsoMessage
 from messages.mac import MacAbsent, split_mac
 from messages.tpdu import Tpdu, TpduError, split_tpdu
+from messages.wire import DATAFONO_WIRE
 from pos.mac import Signer
-from pos.requests import CUT_OVER, as_repeat, seal
+from pos.requests import as_repeat, carries_mac, seal
+from pos.speech import DATAFONO_SPEECH, Speech
 from vending.ports import MacMismatch
 
 ATTEMPTS_MAX = 5
@@ -26,10 +27,19 @@ TERMINAL_ADDRESS = "0000"
 """The TPDU's source: these terminals hang on no concentrator that would number them."""
 
 IN_PROGRESS = "09"
+BATCH_ANSWER = "0330"
 APPROVED = "00"
+
+OF_FIRST_COPIES = frozenset({"77", "79", "90", "91", "92", "96"})
+"""Refusals that only a first copy can get. Once a repeat is out they end nothing: the repeat may be sold."""
 
 _ECHOED = (2, 3, 4, 7, 11, 12, 13, 24, 41, 42)
 """Data elements that an answer must carry back unchanged, those of them that the request had."""
+
+
+def tells_of_records(answer: IsoMessage) -> bool:
+    """Whether it says what became of each record of a batch: then it is worth having, also where some are open yet."""
+    return answer.mti == BATCH_ANSWER and 48 in answer
 
 
 class Fault(Enum):
@@ -43,6 +53,7 @@ class Fault(Enum):
     NO_CODE = "no response code"
     NO_MAC = "no MAC"
     WRONG_MAC = "wrong MAC"
+    OF_FIRST_COPY = "refusal of the first copy, which a repeat has overtaken"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +89,7 @@ class Pause:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Final:
-    """An authentic, final answer. ``octets`` are the message as received, without length and TPDU."""
+    """An authentic, final answer. ``octets`` are the message without length and TPDU: as received, or as ``datafono`` would have it."""
 
     answer: IsoMessage
     octets: bytes = field(repr=False)
@@ -112,13 +123,20 @@ class Dialogue:
     """
 
     def __init__(
-        self, request: IsoMessage, signer: Signer, *, was_sent: bool = False, attempts_max: int = ATTEMPTS_MAX
+        self,
+        request: IsoMessage,
+        signer: Signer,
+        *,
+        speech: Speech = DATAFONO_SPEECH,
+        was_sent: bool = False,
+        attempts_max: int = ATTEMPTS_MAX,
     ) -> None:
         """Prepare.
 
         Args:
             request: the first form of the message (0200, not 0201), without its MAC.
             signer: this terminal's.
+            speech: of the network.
             was_sent: it may have reached the network before, so it goes out as a repeat at once.
             attempts_max: how often it is sent at most.
         """
@@ -128,8 +146,11 @@ class Dialogue:
         self._attempts_max = attempts_max
         self._attempts = 0
         self._rejected: list[Rejected] = []
+        self._speech = speech
+        self._wire = speech.wire
+        self._said = speech.to_network(request)
         self._tpdu = Tpdu(destination=request.text(24).rjust(4, "0"), source=TERMINAL_ADDRESS)
-        self._reader = FrameReader(FrameStyle.BINARY_2)
+        self._reader = FrameReader(self._wire.frame_style)
 
     @property
     def attempts(self) -> int:
@@ -143,7 +164,7 @@ class Dialogue:
 
     def link_opened(self) -> None:
         """Forget what an earlier link left unfinished."""
-        self._reader = FrameReader(FrameStyle.BINARY_2)
+        self._reader = FrameReader(self._wire.frame_style)
 
     def received(self, data: bytes) -> Step:
         """Take octets from the link; returns `Wait`, `Relink`, `Pause`, `Final` or `Unknown`."""
@@ -160,7 +181,9 @@ class Dialogue:
             verdict = self._judge(event.octets)
             if isinstance(verdict, Rejected):
                 self._rejected.append(verdict)
-            elif verdict.code == IN_PROGRESS:
+            elif verdict.code in OF_FIRST_COPIES and self._has_repeated:
+                self._rejected.append(Rejected(fault=Fault.OF_FIRST_COPY, code=verdict.code))
+            elif verdict.code == IN_PROGRESS and not tells_of_records(verdict.answer):
                 return Pause()
             else:
                 return verdict
@@ -177,38 +200,57 @@ class Dialogue:
         self._was_sent = self._was_sent or was_sent
         return self._unknown() if self._attempts >= self._attempts_max else self._send()
 
+    @property
+    def _has_repeated(self) -> bool:
+        return self._was_sent and as_repeat(self._request).mti != self._request.mti
+
     def _send(self) -> Send:
         self._attempts += 1
         message = as_repeat(self._request) if self._was_sent else self._request
-        octets = self._tpdu.octets + seal(message, self._signer)
-        return Send(octets=write_frame(FrameStyle.BINARY_2, octets), attempt=self._attempts)
+        octets = seal(message, self._signer, self._speech)
+        if self._wire.has_tpdu:
+            octets = self._tpdu.octets + octets
+        return Send(octets=write_frame(self._wire.frame_style, octets), attempt=self._attempts)
 
     def _unknown(self) -> Unknown:
         return Unknown(rejected=tuple(self._rejected))
 
     def _judge(self, octets: bytes) -> Final | Rejected:
+        encoded, is_for_us = octets, True
         try:
-            tpdu, encoded = split_tpdu(octets)
-            answer = DATAFONO.decode(encoded)
+            if self._wire.has_tpdu:
+                tpdu, encoded = split_tpdu(octets)
+                is_for_us = tpdu.destination == self._tpdu.source
+            said = self._wire.codec.decode(encoded)
         except TpduError:
             return Rejected(fault=Fault.TPDU)
         except DecodeError:
             return Rejected(fault=Fault.FORMAT)
-        code = answer.get(39)
-        if tpdu.destination != self._tpdu.source:
+        code = said.get(39)
+        if not is_for_us:
             return Rejected(fault=Fault.TPDU, code=code)
-        if answer.mti != self._request.answer_mti:
+        if said.mti != self._said.answer_mti:
             return Rejected(fault=Fault.WRONG_MTI, code=code)
-        if any(answer.get(number) != self._request.get(number) for number in _ECHOED if number in self._request):
+        if any(said.get(number) != self._said.get(number) for number in _ECHOED if number in self._said):
             return Rejected(fault=Fault.NOT_OURS, code=code)
         if code is None:
             return Rejected(fault=Fault.NO_CODE)
-        if self._request.message_class != "0800" or self._request.get(70) == CUT_OVER:
+        if carries_mac(self._request):
             try:
-                sealed = split_mac(answer, encoded)
+                sealed = split_mac(said, encoded, self._wire.mac_form)
                 self._signer.verify(sealed.covered, sealed.mac)
             except MacAbsent:
                 return Rejected(fault=Fault.NO_MAC, code=code)
             except MacMismatch:
                 return Rejected(fault=Fault.WRONG_MAC, code=code)
-        return Final(answer=answer, octets=encoded)
+        return self._final(said, encoded)
+
+    def _final(self, said: IsoMessage, encoded: bytes) -> Final | Rejected:
+        """Keep an authentic answer in the form in which the terminal remembers all of them."""
+        if self._wire is DATAFONO_WIRE:
+            return Final(answer=said, octets=encoded)
+        try:
+            answer = self._speech.from_network(said, self._request)
+            return Final(answer=answer, octets=DATAFONO_WIRE.codec.encode(answer))
+        except ValueError:
+            return Rejected(fault=Fault.FORMAT, code=said.get(39))

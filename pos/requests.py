@@ -1,14 +1,17 @@
 """The messages that a datáfono sends, built and signed. Dialect ``datafono``, see docs/wire/datafono.md."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
 from messages.codec import DATAFONO
 from messages.iso_message import IsoMessage
-from messages.mac import covered, splice_mac, with_placeholder
+from messages.mac import MAC_FIELDS, covered, splice_mac, with_placeholder
+from messages.record_list import RECORDS_ELEMENT, write_records
 from messages.subfields import SubElement, build_sub_elements
 from messages.transmission_time import write_transmission_time
 from pos.mac import Signer
+from pos.speech import DATAFONO_SPEECH, Speech
 from pos.store import TerminalIdentity
 from vending.calendar import local_time
 from vending.money import Centavos
@@ -149,19 +152,39 @@ def cut_over(identity: TerminalIdentity, moment: Moment, day: date) -> IsoMessag
     return network(identity, moment, CUT_OVER).with_fields({15: write_settlement_day(day)})
 
 
+def batch_upload(
+    identity: TerminalIdentity, moment: Moment, records: Sequence[bytes], *, number: int, last: int
+) -> IsoMessage:
+    """Send requests that were stored while there was no line (0320), the *number*-th batch of *last*."""
+    fields = _identity_fields(identity, moment)
+    fields |= {RECORDS_ELEMENT: write_records(records), 71: f"{number:04}", 72: f"{last:04}"}
+    return IsoMessage(mti="0320", fields=fields)
+
+
+def as_record(request: bytes, speech: Speech = DATAFONO_SPEECH) -> bytes:
+    """Return a request as it stands in a batch: in the packing of the network, without its MAC, for the batch has one."""
+    return speech.wire.codec.encode(speech.to_network(DATAFONO.decode(request).without_fields(*MAC_FIELDS)))
+
+
 def as_repeat(message: IsoMessage) -> IsoMessage:
-    """Return the same request marked as sent before (0201, 0221, 0401, 0421, 0501); inquiries and network messages have no repeat form."""
-    if message.mti in {"0200", "0220", "0400", "0420", "0500", "0520"}:
+    """Return the same request marked as sent before (0201, 0221, 0321, 0401, 0421, 0501); inquiries and network messages have no repeat form."""
+    if message.mti in {"0200", "0220", "0320", "0400", "0420", "0500", "0520"}:
         return IsoMessage(mti=message.mti[:3] + "1", fields=message.fields)
     return message
 
 
-def seal(message: IsoMessage, signer: Signer) -> bytes:
-    """Encode a request with its MAC; a 0800 has none but for a cut-over."""
-    if message.message_class == "0800" and message.get(70) != CUT_OVER:
-        return DATAFONO.encode(message)
-    encoded = DATAFONO.encode(with_placeholder(message))
-    return splice_mac(encoded, signer.sign(covered(encoded)))
+def carries_mac(message: IsoMessage) -> bool:
+    """Whether a request and its answer have a MAC: a 0800 has none but for a cut-over."""
+    return message.message_class != "0800" or message.get(70) == CUT_OVER
+
+
+def seal(message: IsoMessage, signer: Signer, speech: Speech = DATAFONO_SPEECH) -> bytes:
+    """Encode a request with its MAC, as *speech* says it."""
+    wire, said = speech.wire, speech.to_network(message)
+    if not carries_mac(message):
+        return wire.codec.encode(said)
+    encoded = wire.codec.encode(with_placeholder(said))
+    return splice_mac(encoded, signer.sign(covered(encoded, wire.mac_form)), wire.mac_form)
 
 
 def _money_fields(

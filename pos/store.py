@@ -8,7 +8,7 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -17,12 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from config.state_files import OWNER_ONLY, replace_durably
-from pos.tally import Tally, given_back, sold_by
+from pos.tally import Sold, Tally, given_back, sold_by
 from vending.secret import Secret
 
 FORMAT_VERSION = 1
 ADVICES_KEPT_MAX = 16
 """Delivery advices that wait for the network; the oldest go first. They say nothing about money, so a sale never waits for them."""
+
+OFFLINE_KEPT_MAX = 200
+"""Payments taken without a line that wait to be uploaded, some 20 batches. Money is in each, so the next is refused and none goes."""
 
 STAN_MAX = 999_999
 """Six digits; 000000 is skipped, because some networks read it as absent."""
@@ -38,6 +41,10 @@ class StoreError(Exception):
 
 class ExchangeOpen(Exception):
     """The last request has no final answer yet: repeat it or reverse it before anything else is sold."""
+
+
+class OfflineFull(Exception):
+    """As many payments as the memory holds wait to be uploaded."""
 
 
 class ExchangeStatus(Enum):
@@ -122,6 +129,7 @@ class _Memory:
     sale: StoredExchange | None = None
     reversal: StoredExchange | None = None
     advices: tuple[StoredExchange, ...] = ()
+    offline: tuple[StoredExchange, ...] = ()
     tally: Tally = field(default_factory=Tally)
 
 
@@ -205,6 +213,11 @@ class TerminalStore:
     def advices(self) -> tuple[StoredExchange, ...]:
         """Delivery advices without an answer, oldest first."""
         return self._memory.advices
+
+    @property
+    def offline(self) -> tuple[StoredExchange, ...]:
+        """Payments taken without a line that have no final answer, oldest first."""
+        return self._memory.offline
 
     @property
     def tally(self) -> Tally:
@@ -299,6 +312,32 @@ class TerminalStore:
         self._memory = replace(self._memory, advices=advices)
         self._write()
 
+    def store_offline(self, exchange: StoredExchange) -> None:
+        """Remember a payment that is taken without a line, before its provisional ticket is printed.
+
+        Raises:
+            OfflineFull: there is no room; what is there must be uploaded first.
+        """
+        assert exchange.kind is ExchangeKind.SALE
+        if len(self.offline) >= OFFLINE_KEPT_MAX:
+            raise OfflineFull
+        self._memory = replace(self._memory, offline=(*self.offline, exchange))
+        self._write()
+
+    def settle_uploaded(self, ended: Sequence[tuple[StoredExchange, Sold | None]]) -> None:
+        """Forget payments and advices that have final answers, and count in the same write those that stand."""
+        gone = [exchange for exchange, _ in ended]
+        tally = self._memory.tally
+        for _, sold in ended:
+            tally = tally if sold is None else tally.with_sold(sold)
+        self._memory = replace(
+            self._memory,
+            offline=tuple(each for each in self.offline if each not in gone),
+            advices=tuple(each for each in self.advices if each not in gone),
+            tally=tally,
+        )
+        self._write()
+
     def count_copy(self, *, at_least: int = 0) -> int:
         """Count one more reprint of the last sale's ticket and return the count, which is the network's where that is higher."""
         sale = self._last_sale()
@@ -352,6 +391,7 @@ def _state_of(memory: _Memory) -> dict[str, Any]:
         "sale": _exchange_state(memory.sale),
         "reversal": _exchange_state(memory.reversal),
         "advices": [_exchange_state(advice) for advice in memory.advices],
+        "offline": [_exchange_state(payment) for payment in memory.offline],
         "tally": memory.tally.as_state(),
     }
 
@@ -369,7 +409,8 @@ def _memory_from(state: dict[str, Any]) -> _Memory:
         last_stan=int(state["last_stan"]),
         sale=_exchange_from(ExchangeKind.SALE, state["sale"]),
         reversal=_exchange_from(ExchangeKind.REVERSAL, state["reversal"]),
-        advices=tuple(_advices_from(state.get("advices", []))),
+        advices=tuple(_exchanges_from(ExchangeKind.ADVICE, state.get("advices", []))),
+        offline=tuple(_exchanges_from(ExchangeKind.SALE, state.get("offline", []))),
         tally=Tally.from_state(state.get("tally", {})),
     )
 
@@ -406,8 +447,8 @@ def _exchange_from(kind: ExchangeKind, state: dict[str, Any] | None) -> StoredEx
     )
 
 
-def _advices_from(states: list[dict[str, Any]]) -> Iterator[StoredExchange]:
+def _exchanges_from(kind: ExchangeKind, states: list[dict[str, Any]]) -> Iterator[StoredExchange]:
     for state in states:
-        advice = _exchange_from(ExchangeKind.ADVICE, state)
-        assert advice is not None, "a list has no empty places"
-        yield advice
+        exchange = _exchange_from(kind, state)
+        assert exchange is not None, "a list has no empty places"
+        yield exchange

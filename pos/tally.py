@@ -6,7 +6,7 @@ from datetime import date, datetime
 from typing import Any
 
 from messages.codec import DATAFONO
-from messages.iso_message import DecodeError
+from messages.iso_message import DecodeError, IsoMessage
 from vending.settlement import DayTotals, Sum, settlement_day
 
 DAYS_KEPT_MAX = 62
@@ -79,6 +79,11 @@ def sold_by(request: bytes, answer: bytes, at: datetime) -> Sold | None:
     day = told.get(15)
     if day is None or 38 not in told:
         return None
+    return sold_on(message, day, at)
+
+
+def sold_on(message: IsoMessage, day: str, at: datetime) -> Sold:
+    """Return what the sale that *message* asked for adds to the settlement day MMDD; *at* is when it was asked for."""
     one = Sum(1, message.number(4))
     is_payment = message.text(3).startswith(_PAYMENT_PREFIX)
     totals = DayTotals(payments=one) if is_payment else DayTotals(recharges=one)

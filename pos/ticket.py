@@ -152,7 +152,7 @@ def render_inquiry(slip: InquirySlip, *, columns: int = COLUMNS_WIDE, language: 
     """Set the slip of an inquiry; arguments and result as in `render_ticket`."""
     words = ticket_words(language)
     paper = Paper(columns)
-    _set_utility(paper, slip.utility)
+    set_utility(paper, slip.utility)
     paper.rule("═")
     paper.centre(words.inquiry)
     paper.rule("═")
@@ -204,7 +204,7 @@ def block_values(blocks: tuple[QuotedBlock, ...]) -> list[Centavos]:
 
 
 def _set_heading(paper: Paper, words: TicketWords, ticket: Ticket) -> None:
-    _set_utility(paper, ticket.utility)
+    set_utility(paper, ticket.utility)
     paper.rule("═")
     service = words.services[ticket.account.service.value].upper()
     paper.centre(words.recharge.format(service=service) if ticket.pins else words.payment)
@@ -224,7 +224,8 @@ def _set_copy(paper: Paper, words: TicketWords, copy_number: int) -> None:
     paper.centre(f"*** {words.copy} {copy_number} ***")
 
 
-def _set_utility(paper: Paper, utility: UtilityTexts) -> None:
+def set_utility(paper: Paper, utility: UtilityTexts) -> None:
+    """Set the head that every paper has: whose it is."""
     paper.centre(utility.name)
     paper.centre(f"NIT {utility.tax_id}")
     for line in utility.header:

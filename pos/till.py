@@ -15,10 +15,12 @@ from messages.transmission_time import read_transmission_time
 from pos import requests
 from pos.answers import AnswerMalformed, OriginalTold, read_original
 from pos.client import NotSent, Outcome
-from pos.dialogue import APPROVED, Dialogue, Final
+from pos.dialogue import APPROVED, ATTEMPTS_MAX, Dialogue, Final, tells_of_records
 from pos.mac import signer
 from pos.requests import Moment
+from pos.speech import DATAFONO_SPEECH, Speech
 from pos.store import ExchangeKind, ExchangeStatus, StoredExchange, TerminalStore
+from pos.upload import Batch, Upload, Uploaded, in_batches, match
 from vending.money import Centavos
 
 SALE_STANDS = "21"
@@ -70,19 +72,27 @@ class Reprint:
 class Till:
     """One terminal in use. Call within `TerminalStore.exclusive`."""
 
-    def __init__(self, store: TerminalStore, link: Link, *, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, store: TerminalStore, link: Link, *, now: Callable[[], datetime], speech: Speech = DATAFONO_SPEECH
+    ) -> None:
         """Prepare.
 
         Args:
             store: the terminal's memory.
             link: to the network.
             now: the terminal's clock, aware.
+            speech: of the network.
         """
         self._store = store
+        self._speech = speech
         self._link = link
         self._now = now
         self._signer = signer(store.identity.mac_scheme, store.identity.mac_key)
         self._new_advice: StoredExchange | None = None
+        self._uploaded: tuple[Uploaded, ...] = ()
+
+    def _dialogue(self, request: IsoMessage, *, was_sent: bool = False, attempts_max: int = ATTEMPTS_MAX) -> Dialogue:
+        return Dialogue(request, self._signer, speech=self._speech, was_sent=was_sent, attempts_max=attempts_max)
 
     def sell(
         self, *, meter_number: str, paid_centavos: Centavos, voluntary: tuple[str, Centavos] | None = None
@@ -112,16 +122,62 @@ class Till:
         )
         return self._sale(moment, message)
 
+    def pay_offline(
+        self, *, meter_number: str, paid_centavos: Centavos, obligation: str | None = None
+    ) -> StoredExchange:
+        """Take a payment without a line: it is stored, and done when it is uploaded. Units are never sold so.
+
+        Raises:
+            ExchangeOpen: the last sale is on this very meter and has no final answer: it may be the same money.
+            OfflineFull: too many wait.
+        """
+        last = self._store.sale
+        if last is not None and DATAFONO.decode(last.request).text(2) == meter_number:
+            self._store.check_may_sell()
+        moment = self._moment()
+        message = requests.payment(
+            self._store.identity, moment, meter_number=meter_number, paid_centavos=paid_centavos, obligation=obligation
+        )
+        exchange = self._stored(ExchangeKind.SALE, moment, message)
+        self._store.store_offline(exchange)
+        return exchange
+
+    def upload(self) -> Upload:
+        """Send the payments that were taken without a line, and the advices that wait; they stay stored until `upload_printed`."""
+        batches = in_batches([*self._store.offline, *self._store.advices], self._speech)
+        records: list[Uploaded] = []
+        failure: Outcome | None = None
+        for number, batch in enumerate(batches, start=1):
+            # Where one batch gets nowhere the next would not either.
+            outcome = failure or self._send_batch(batch, number, len(batches))
+            if not isinstance(outcome, Final) or not tells_of_records(outcome.answer):
+                failure = outcome
+            records += match(batch.exchanges, outcome)
+        self._uploaded = tuple(records)
+        return Upload(records=self._uploaded, failure=failure)
+
+    def _send_batch(self, batch: Batch, number: int, last: int) -> Outcome:
+        moment = self._moment()
+        message = requests.batch_upload(self._store.identity, moment, batch.records, number=number, last=last)
+        return self._link.run(self._dialogue(message))
+
+    def upload_printed(self) -> None:
+        """Forget what was uploaded and has ended; after this the paper is the only one that knows of a refusal."""
+        ended = [(record.exchange, record.sold) for record in self._uploaded if record.is_final]
+        if ended:
+            self._store.settle_uploaded(ended)
+        self._uploaded = ()
+
     def inquire(self, *, meter_number: str, trial_centavos: Centavos | None = None) -> Outcome:
         """Ask about a meter; nothing is stored, because nothing moves."""
         message = requests.inquiry(
             self._store.identity, self._moment(), meter_number=meter_number, trial_centavos=trial_centavos
         )
-        return self._link.run(Dialogue(message, self._signer))
+        return self._link.run(self._dialogue(message))
 
     def network(self, code: str) -> Outcome:
         """Sign on, sign off or echo: a code of `pos.requests`."""
-        return self._link.run(Dialogue(requests.network(self._store.identity, self._moment(), code), self._signer))
+        return self._link.run(self._dialogue(requests.network(self._store.identity, self._moment(), code)))
 
     def close_day(self, day: date) -> Outcome:
         """Compare what was sold on a settlement day with the network; nothing is stored, because asking again is always right."""
@@ -134,7 +190,7 @@ class Till:
             payments=totals.payments,
             reversals=totals.reversed,
         )
-        return self._link.run(Dialogue(message, self._signer))
+        return self._link.run(self._dialogue(message))
 
     def last_answer(self) -> Reprint:
         """Ask the network what became of the last sale; where it was sold its ticket comes once more, counted over there.
@@ -152,7 +208,7 @@ class Till:
             raise NothingToRepeat(last.status)
         original = DATAFONO.decode(last.request)
         message = requests.last_answer(self._store.identity, self._moment(), original)
-        outcome = self._link.run(Dialogue(message, self._signer))
+        outcome = self._link.run(self._dialogue(message))
         if isinstance(outcome, Final):
             told = _told(outcome)
             if told is not None and (told.stan, told.transmission_time) == (original.text(11), original.text(7)):
@@ -168,7 +224,7 @@ class Till:
 
     def _last_of_network(self) -> Reprint:
         message = requests.last_answer(self._store.identity, self._moment())
-        outcome = self._link.run(Dialogue(message, self._signer))
+        outcome = self._link.run(self._dialogue(message))
         told = _told(outcome) if isinstance(outcome, Final) else None
         if told is None:
             return Reprint(outcome=outcome)
@@ -197,7 +253,7 @@ class Till:
         for advice in self._store.advices:
             was_sent = advice != self._new_advice
             message = DATAFONO.decode(advice.request)
-            outcome = self._link.run(Dialogue(message, self._signer, was_sent=was_sent, attempts_max=1))
+            outcome = self._link.run(self._dialogue(message, was_sent=was_sent, attempts_max=1))
             if not isinstance(outcome, Final):
                 return
             self._store.drop_advice(advice)
@@ -211,7 +267,7 @@ class Till:
         last = self._last_sale()
         if last.status in {ExchangeStatus.REVERSED, ExchangeStatus.NOT_SENT}:
             raise NothingToRepeat(last.status)
-        outcome = self._link.run(Dialogue(DATAFONO.decode(last.request), self._signer, was_sent=True))
+        outcome = self._link.run(self._dialogue(DATAFONO.decode(last.request), was_sent=True))
         is_from_memory = False
         if isinstance(outcome, Final):
             self._store.settle_sale(ExchangeStatus.FINAL, outcome.octets)
@@ -240,13 +296,13 @@ class Till:
             raise NothingToRepeat(last.status)
         pending = self._store.reversal
         if pending is not None and pending.status is ExchangeStatus.OPEN:
-            dialogue = Dialogue(DATAFONO.decode(pending.request), self._signer, was_sent=True)
+            dialogue = self._dialogue(DATAFONO.decode(pending.request), was_sent=True)
             is_first = False
         else:
             moment = self._moment()
             message = requests.reversal(self._store.identity, moment, DATAFONO.decode(last.request))
             self._store.store_reversal(self._stored(ExchangeKind.REVERSAL, moment, message))
-            dialogue = Dialogue(message, self._signer)
+            dialogue = self._dialogue(message)
             is_first = True
         outcome = self._link.run(dialogue)
         if isinstance(outcome, NotSent) and is_first:
@@ -259,7 +315,7 @@ class Till:
 
     def _sale(self, moment: Moment, message: IsoMessage) -> Outcome:
         self._store.store_sale(self._stored(ExchangeKind.SALE, moment, message))
-        outcome = self._link.run(Dialogue(message, self._signer))
+        outcome = self._link.run(self._dialogue(message))
         if isinstance(outcome, Final):
             self._store.settle_sale(ExchangeStatus.FINAL, outcome.octets)
         elif isinstance(outcome, NotSent):

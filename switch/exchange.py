@@ -5,8 +5,9 @@ the answer that is not final, a fault of ours the same. Each request leaves one 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from math import inf
 
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.interfaces import IReactorTime
@@ -14,13 +15,16 @@ from twisted.python.failure import Failure
 
 from acquirers.calls import (
     AdviceCall,
-    Call,
+    BatchCall,
     CutOverCall,
     InquiryCall,
     LastAnswerCall,
     MoneyCall,
     NetworkCall,
     NetworkRequest,
+    RecordCall,
+    RecordResult,
+    RefusedRecord,
     ReversalCall,
     SaleCall,
     TotalsCall,
@@ -31,10 +35,13 @@ from messages.iso_message import IsoMessage
 from messages.tpdu import TpduError, turn_tpdu
 from switch.advice import Advice
 from switch.answered import Answered
+from switch.batch_upload import upload
 from switch.deadlines import Deadlines
+from switch.first_copies import FirstCopies
 from switch.inquiry import inquire
 from switch.last_answer import LastAnswer
 from switch.listener import ConnectionContext
+from switch.load import Load
 from switch.log import Event, log, sale_completed
 from switch.metrics import AcquirerMetrics
 from switch.recharge import Recharge
@@ -43,15 +50,18 @@ from switch.seal import Seal
 from switch.stages import Stages
 from switch.steps import Books
 from switch.totals import Totals
-from vending.order import RequestKey
+from vending.order import RequestKey, ReversalOrder, SaleOrder
+from vending.permission import Permission
 from vending.response_code import Refusal, ResponseCode
 
 
 class Exchange:
-    """Serves one network.
+    """Serves one network under one configuration. Another configuration is another exchange; what this one has begun it ends.
 
     Args:
         section: its configuration.
+        load: what the network has in work, shared with the exchanges before and after this one.
+        permission: what it may sell.
         now: our clock, aware UTC.
         monotonic: a clock in seconds that never steps.
     """
@@ -60,6 +70,8 @@ class Exchange:
         self,
         section: AcquirerSection,
         *,
+        load: Load,
+        permission: Permission,
         dialect: Dialect,
         seal: Seal,
         books: Books,
@@ -68,6 +80,7 @@ class Exchange:
         advice: Advice,
         last_answer: LastAnswer,
         totals: Totals,
+        first_copies: FirstCopies,
         metrics: AcquirerMetrics,
         reactor: IReactorTime,
         now: Callable[[], datetime],
@@ -83,9 +96,12 @@ class Exchange:
         self._advice = advice
         self._last_answer = last_answer
         self._totals = totals
+        self.first_copies = first_copies
         self._now = now
         self._monotonic = monotonic
-        self._in_work = 0
+        self.load = load
+        self._permission = permission
+        self._reactor = reactor
         self._deadlines = Deadlines(reactor, section.answer_deadline_seconds)
 
     async def serve(self, context: ConnectionContext, frame: bytes) -> bytes | None:
@@ -99,11 +115,11 @@ class Exchange:
                 self._refuse_frame(context, "tpdu", str(error))
                 context.is_to_close = True
                 return None
-        self._in_work += 1
+        self.load.in_work += 1
         try:
             answer = await self._answer(context, body, stages)
         finally:
-            self._in_work -= 1
+            self.load.in_work -= 1
         stages.end_whole()
         return None if answer is None else prefix + answer
 
@@ -116,8 +132,7 @@ class Exchange:
             stages.end("decode")
             if isinstance(call, NetworkCall):
                 return self._manage(context, call)
-            if self._in_work > self._section.in_flight_max:
-                raise Refusal(ResponseCode.OVERLOADED, "in_flight_max of this network")
+            self._check_load()
             if self._section.is_sign_on_required and not context.is_signed_on:
                 raise Refusal(ResponseCode.NOT_SIGNED_ON)
             answered = await self._within_deadline(call, stages, proof)
@@ -126,24 +141,46 @@ class Exchange:
                 self._refuse_frame(context, "format", unreadable.refusal.private_detail)
             return await self._refuse(unreadable.message, unreadable.refusal, is_authentic=False)
         except Refusal as refusal:
-            refusal = _not_final_for_a_repeat(message, refusal)
+            refusal = self._tellable(message, refusal, proof.order)
             return await self._refuse(message, refusal, is_authentic=proof.is_authentic)
         except Exception:  # noqa: BLE001 - a fault must become an answer that is not final, whatever it is
             log.error(Event.SERVE_FAILED, acquirer_id=self._section.id, failure=Failure().getTraceback())
             self.metrics.serve_failures.inc()
             # Whether anything was taken is not known here, so the answer must not be a final one.
-            fault = Refusal(ResponseCode.IN_PROGRESS, "fault")
+            fault = self._tellable(message, Refusal(ResponseCode.IN_PROGRESS, "fault"), proof.order)
             return await self._refuse(message, fault, is_authentic=proof.is_authentic)
+        if proof.order is not None:
+            self.first_copies.serve(proof.order.key)
         self._record(call, answered, stages)
         return answered.body
+
+    def _check_load(self) -> None:
+        if self.load.in_work > self._section.in_flight_max:
+            raise Refusal(ResponseCode.OVERLOADED, "in_flight_max of this network")
+        if not self.load.is_within_rate(self._monotonic()):
+            raise Refusal(ResponseCode.OVERLOADED, "requests_per_second_max of this network")
+
+    def _permitted(self, call: SaleCall) -> SaleCall:
+        """Write on a sale what its network may not do: the ledger declines it if it is new, and answers it if it was sold before."""
+        refused, services = self._permission.refusal_of(call.order), self._permission.services
+        if refused is None and services is None:
+            return call
+        return replace(call, order=replace(call.order, refused=refused, services=services))
 
     async def _work(self, call: MoneyCall, stages: Stages, proof: "_Proof") -> Answered:
         await self._seal.verify(call.message, call.body, call.terminal_id, timeout_seconds=stages.left_seconds)
         proof.is_authentic = True
         stages.end("verify_mac")
+        if isinstance(call, SaleCall | ReversalCall):
+            order = call.order
+            self.first_copies.meet(order.key, order.digest, is_repeat=call.message.is_repeat)
+            proof.order = order
+        return await self._do(call, stages)
+
+    async def _do(self, call: MoneyCall, stages: Stages) -> Answered:
         match call:
             case SaleCall():
-                return await self.recharge.sell(call, stages)
+                return await self.recharge.sell(self._permitted(call), stages)
             case InquiryCall():
                 return await inquire(
                     call, dialect=self.dialect, seal=self._seal, books=self._books, deadline=stages.deadline
@@ -158,6 +195,51 @@ class Exchange:
                 return await self._totals.compare(call)
             case CutOverCall():
                 return await self._totals.cut_over(call)
+            case BatchCall():
+                return await upload(
+                    call,
+                    self._serve_record,
+                    dialect=self.dialect,
+                    seal=self._seal,
+                    reactor=self._reactor,
+                    stages=stages,
+                )
+
+    async def _serve_record(self, record: RecordCall | RefusedRecord, seconds: float | None) -> RecordResult:
+        """Do one record of a batch. It counts as a request, and as a repeat: an earlier batch may have held it."""
+        stages = Stages(self.metrics, self._monotonic, answer_seconds=inf if seconds is None else seconds)
+        self.load.in_work += 1
+        try:
+            if isinstance(record, RefusedRecord):
+                raise record.refusal
+            self._check_load()
+            answered = await self._do_again(record, stages)
+        except Refusal as refusal:
+            if refusal.code in _OF_THIS_MOMENT:
+                refusal = Refusal(ResponseCode.IN_PROGRESS, f"{refusal.code.value}: {refusal.private_detail}")
+            return self._record_refused(record, refusal)
+        except Exception:  # noqa: BLE001 - as in `_answer`
+            log.error(Event.SERVE_FAILED, acquirer_id=self._section.id, failure=Failure().getTraceback())
+            self.metrics.serve_failures.inc()
+            return self._record_refused(record, Refusal(ResponseCode.IN_PROGRESS, "fault"))
+        finally:
+            self.load.in_work -= 1
+        self._record(record, answered, stages)
+        return RecordResult(message=record.message, code=answered.code, answer=answered.body)
+
+    async def _do_again(self, record: RecordCall, stages: Stages) -> Answered:
+        order = record.order
+        if not isinstance(order, SaleOrder | ReversalOrder):
+            return await self._do(record, stages)
+        self.first_copies.meet(order.key, order.digest, is_repeat=True)
+        try:
+            return await self._do(record, stages)
+        finally:
+            self.first_copies.serve(order.key)
+
+    def _record_refused(self, record: RecordCall | RefusedRecord, refusal: Refusal) -> RecordResult:
+        self._count_refusal(record.message, refusal)
+        return RecordResult(message=record.message, code=refusal.code)
 
     def answered_key(self, answer: bytes) -> RequestKey | None:
         """Return which journaled request an answer that `serve` gave belongs to; None: none, or it is not signed."""
@@ -195,9 +277,21 @@ class Exchange:
             log.info(Event.TERMINAL_SIGNED_OFF, acquirer_id=self._section.id, terminal_id=call.message.get(41))
         else:
             log.debug(Event.ECHO_ANSWERED, acquirer_id=self._section.id, terminal_id=call.message.get(41))
-        self.metrics.last_request.set(self._now().timestamp())
+        self.metrics.seen(self._now().timestamp(), is_approved=False)
         self.metrics.request(call.message.mti, ResponseCode.APPROVED)
         return self.dialect.encode(self.dialect.acknowledge(call.message))
+
+    def _tellable(
+        self, message: IsoMessage | None, refusal: Refusal, order: SaleOrder | ReversalOrder | None
+    ) -> Refusal:
+        """Keep a refusal of this moment from ending a request that may have been sold before, and remember those that do end one."""
+        if refusal.code not in _OF_THIS_MOMENT:
+            if order is not None:
+                self.first_copies.serve(order.key)
+            return refusal
+        if message is not None and message.is_repeat:
+            return Refusal(ResponseCode.IN_PROGRESS, f"repeat, {refusal.code.value}: {refusal.private_detail}")
+        return refusal if order is None else self.first_copies.refuse(order.key, order.digest, refusal)
 
     async def _refuse(self, message: IsoMessage | None, refusal: Refusal, *, is_authentic: bool) -> bytes | None:
         """Log, count and make the answer. Only a request whose own MAC was right gets a MAC.
@@ -205,6 +299,15 @@ class Exchange:
         Otherwise whoever can write on the line could send a spoilt copy of a request and hand the terminal our signed refusal of it
         in place of the true answer.
         """
+        self._count_refusal(message, refusal)
+        answer = self.dialect.decline(message, refusal.code)
+        if answer is None:
+            return None
+        if message is None or not is_authentic:
+            return self.dialect.encode(answer)
+        return await self._seal.sign_if_possible(answer, message.text(41).rstrip())
+
+    def _count_refusal(self, message: IsoMessage | None, refusal: Refusal) -> None:
         mti = "unread" if message is None else message.mti
         fields = message.fields if message is not None else {}
         log.info(
@@ -218,26 +321,17 @@ class Exchange:
             detail=refusal.private_detail,
         )
         self.metrics.request(mti, refusal.code)
-        answer = self.dialect.decline(message, refusal.code)
-        if answer is None:
-            return None
-        if not is_authentic:
-            return self.dialect.encode(answer)
-        return await self._seal.sign_if_possible(answer, fields[41].rstrip())
 
     def _refuse_frame(self, context: ConnectionContext, reason: str, detail: str) -> None:
         self.metrics.refuse_frame(reason)
         if reason == "tpdu":
             log.warning(Event.MESSAGE_REFUSED, acquirer_id=self._section.id, peer=context.peer, detail=detail)
 
-    def _record(self, call: Call, answered: Answered, stages: Stages) -> None:
+    def _record(self, call: MoneyCall, answered: Answered, stages: Stages) -> None:
         message = call.message
         stages.end_whole()
         self.metrics.request(message.mti, answered.code)
-        now = self._now().timestamp()
-        self.metrics.last_request.set(now)
-        if answered.code.is_approved:
-            self.metrics.last_approval.set(now)
+        self.metrics.seen(self._now().timestamp(), is_approved=answered.code.is_approved)
         if answered.is_repeat:
             self.metrics.replays_answered.inc()
         match call:
@@ -259,7 +353,7 @@ class Exchange:
                     is_repeat=answered.is_repeat,
                     stage_microseconds=stages.microseconds,
                 )
-            case InquiryCall() | ReversalCall() | AdviceCall() | LastAnswerCall() | TotalsCall() | CutOverCall():
+            case _:
                 log.info(
                     Event.INQUIRY_ANSWERED if isinstance(call, InquiryCall) else _ANSWERED[type(call)],
                     acquirer_id=self._section.id,
@@ -291,14 +385,16 @@ _ANSWERED: Mapping[type[MoneyCall], Event] = {
     LastAnswerCall: Event.LAST_ANSWER_TOLD,
     TotalsCall: Event.TOTALS_ANSWERED,
     CutOverCall: Event.CUT_OVER_ANSWERED,
+    BatchCall: Event.BATCH_ANSWERED,
 }
 
 
 @dataclass(slots=True)
 class _Proof:
-    """Whether the MAC of one request has been found right."""
+    """What is certain of one request: that its MAC is right, and then what it wants done with money, unless it was only told again."""
 
     is_authentic: bool = False
+    order: SaleOrder | ReversalOrder | None = None
 
 
 _OF_THIS_MOMENT = frozenset(
@@ -312,10 +408,3 @@ _OF_THIS_MOMENT = frozenset(
     }
 )
 """Refusals that tell of our state and not of what stands in the journal."""
-
-
-def _not_final_for_a_repeat(message: IsoMessage | None, refusal: Refusal) -> Refusal:
-    """Keep a refusal of this moment from ending a request that was sent before and may have been sold then."""
-    if message is not None and message.is_repeat and refusal.code in _OF_THIS_MOMENT:
-        return Refusal(ResponseCode.IN_PROGRESS, f"repeat, {refusal.code.value}: {refusal.private_detail}")
-    return refusal

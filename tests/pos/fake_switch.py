@@ -14,6 +14,7 @@ from messages.codec import DATAFONO
 from messages.framing import Frame, FrameReader, FrameStyle, write_frame
 from messages.iso_message import IsoMessage
 from messages.mac import covered, splice_mac, split_mac, with_placeholder
+from messages.record_list import read_records
 from messages.subfields import SubElement, build_sub_elements
 from messages.tpdu import split_tpdu
 from pos.client import NotSent, Outcome
@@ -109,6 +110,22 @@ def original_elements(request: IsoMessage, code: str) -> tuple[SubElement, ...]:
     """Which sale an answer is about: the one that the request names, or one that no terminal remembers."""
     named = request.get(90) or "0200" + "000777" + "1123160509"
     return SubElement("OS", named[4:10]), SubElement("OT", named[10:20]), SubElement("OC", code)
+
+
+def told(*codes: str) -> Behaviour:
+    """Tell of each record of a batch: its code, and a day and a receipt for a payment that was approved."""
+
+    def behave(switch: "FakeSwitch", request: IsoMessage) -> bytes:
+        records = [DATAFONO.decode(record) for record in read_records(request.text(60))]
+        lines = []
+        for number, (record, code) in enumerate(zip(records, codes, strict=True)):
+            stands = code == "00" and record.mti == "0200"
+            more = f"{SETTLEMENT_DATE};{1000 + number}" if stands else ";"
+            lines.append(SubElement("RS", f"{record.message_class};{record.text(11)};{record.text(7)};{code};{more}"))
+        whole = "09" if "09" in codes else "00"
+        return switch.signed(answer_to(request, whole, {48: build_sub_elements(lines)}))
+
+    return behave
 
 
 def was_declined(code: str) -> Behaviour:

@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 from cli import context
 from cli.pos import pos
 from pos.store import TerminalStore
-from tests.pos.fake_switch import IDENTITY, PIN, FakeSwitch, approve, decline, silent
+from tests.pos.fake_switch import IDENTITY, PIN, FakeSwitch, approve, decline, silent, told
 from tests.pos.served_switch import Served, whole
 
 METER = "37000000002"
@@ -35,8 +35,8 @@ def counter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter
     TerminalStore.create(directory, IDENTITY)
     shop = Counter()
     monkeypatch.setenv("EUDORA_HOME", str(tmp_path))
-    monkeypatch.setattr(context, "terminal", lambda terminal_id: TerminalStore.open(directory, terminal_id))
-    monkeypatch.setattr(context, "switch_address", lambda: shop.served.address)
+    monkeypatch.setattr(context, "terminal", lambda terminal_id, _network: TerminalStore.open(directory, terminal_id))
+    monkeypatch.setattr(context, "switch_address", lambda _network="": shop.served.address)
     yield shop
     shop.served.close()
 
@@ -128,3 +128,24 @@ def test_a_switch_that_is_down_is_said_and_nothing_is_open(counter: Counter) -> 
     down = counter.type("sell", "--meter", METER, "--amount", "20000", "--timeout", "0.1")
     assert (down.exit_code, "No se envió" in down.output) == (1, True)
     assert counter.type("last").exit_code == 1
+
+
+def test_payments_without_a_line_are_stored_and_uploaded(counter: Counter) -> None:
+    """Nothing is sent until the upload, which says of each payment what became of it, with the exit status of the worst."""
+    taken = counter.type("pay", "--meter", METER, "--amount", "5.000", "--offline")
+    assert (taken.exit_code, taken.output.count("PENDIENTE DE CONFIRMAR")) == (0, 2)
+    english = counter.type("pay", "--meter", METER, "--amount", "7000", "--offline", "--language", "en", "--narrow")
+    assert (english.exit_code, english.output.count("NOT CONFIRMED YET")) == (0, 2)
+    assert max(map(len, english.output.splitlines())) <= 32
+    assert counter.switch.requests == []
+    counter.script(told("00", "09"))
+    part = counter.type("upload")
+    assert (part.exit_code, "recibo 1000" in part.output, "por enviar 1" in part.output) == (3, True, True)
+    counter.script(told("78"))
+    rest = counter.type("upload")
+    assert (rest.exit_code, "Devuelva el dinero" in rest.output) == (1, True)
+    assert counter.type("upload").exit_code == 0
+    for words in (("pay", "--meter", METER, "--amount", "5000", "--offline"), ("upload",)):
+        refused = counter.type(*words, "--dialect", "loteria", "--terminal", IDENTITY.terminal_id)
+        assert (refused.exit_code, "batch upload" in refused.output) == (2, True)
+    assert [request.mti for request in counter.switch.requests] == ["0320", "0320"]

@@ -10,7 +10,19 @@ from hypothesis import strategies as st
 from messages.framing import FrameStyle, write_keep_alive
 from messages.iso_message import IsoMessage
 from pos import requests
-from pos.dialogue import ATTEMPTS_MAX, BAD_ANSWERS_MAX, Dialogue, Fault, Final, Pause, Relink, Send, Unknown, Wait
+from pos.dialogue import (
+    ATTEMPTS_MAX,
+    BAD_ANSWERS_MAX,
+    OF_FIRST_COPIES,
+    Dialogue,
+    Fault,
+    Final,
+    Pause,
+    Relink,
+    Send,
+    Unknown,
+    Wait,
+)
 from pos.mac import signer
 from pos.requests import Moment
 from tests.pos.fake_switch import (
@@ -218,6 +230,26 @@ def test_pause_is_returned_for_in_progress() -> None:
     switch = FakeSwitch([decline("09")])
     dialogue = Dialogue(RECHARGE, SIGNER)
     assert isinstance(dialogue.received(switch.receive(dialogue.start().octets)), Pause)
+
+
+@pytest.mark.parametrize("code", sorted(OF_FIRST_COPIES))
+def test_a_refusal_of_the_moment_ends_the_first_copy_only(code: str) -> None:
+    """It ends a request that was sent once. Once the repeat is out it may be the late answer to the first, while the repeat is sold."""
+    outcome, _ = run(decline(code))
+    assert isinstance(outcome, Final)
+    assert outcome.code == code
+    outcome, switch = run(silent, decline(code), approve)
+    assert isinstance(outcome, Final)
+    assert outcome.is_approved
+    assert [request.mti for request in switch.requests] == ["0200", "0201", "0201"]
+
+
+def test_a_question_that_is_asked_again_may_be_refused_for_the_moment() -> None:
+    """It has no repeat form, and nothing is sold."""
+    question = requests.inquiry(IDENTITY, MOMENT, meter_number="37000000002", trial_centavos=None)
+    outcome, _ = run(silent, decline("92"), request=question)
+    assert isinstance(outcome, Final)
+    assert outcome.code == "92"
 
 
 def test_another_terminals_key_does_not_open_ours() -> None:

@@ -1,14 +1,20 @@
 """The ticket, letter by letter. Expected texts stand in tests/pos/tickets; each was read by a person before it was put there."""
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from messages.codec import DATAFONO
+from pos import requests
+from pos.display import Style
+from pos.offline import show_provisional
 from pos.paper import COLUMNS_MIN, COLUMNS_NARROW, COLUMNS_WIDE, Paper
+from pos.requests import Moment
+from pos.store import ExchangeKind, StoredExchange
 from pos.texts import ENGLISH, LANGUAGES, SPANISH, UtilityTexts, answer_text
 from pos.ticket import (
     MORE,
@@ -22,6 +28,7 @@ from pos.ticket import (
     render_inquiry,
     render_ticket,
 )
+from tests.pos.fake_switch import IDENTITY
 from vending.money import Centavos, RateE4, Tenths
 from vending.quote import QuotedBlock
 from vending.response_code import ResponseCode
@@ -138,6 +145,19 @@ PAYMENT = replace(
     ),
     pins=(),
 )
+TAKEN_OFFLINE = StoredExchange(
+    kind=ExchangeKind.SALE,
+    transmitted_at=datetime(2026, 11, 23, 16, 5, 9, tzinfo=UTC),
+    request=DATAFONO.encode(
+        requests.payment(
+            IDENTITY,
+            Moment(stan="000031", transmitted_at=datetime(2026, 11, 23, 16, 5, 9, tzinfo=UTC)),
+            meter_number="37000000002",
+            paid_centavos=Centavos(500_000),
+            obligation="mora-2026-03",
+        )
+    ),
+)
 INQUIRY = InquirySlip(
     utility=UTILITY,
     account=ACCOUNT,
@@ -157,6 +177,13 @@ GOLDEN = {
     "recharge_kept_pin_english.txt": lambda: render_ticket(CLAIMING, language=ENGLISH),
     "agua_dos_pines.txt": lambda: render_ticket(COMMERCIAL),
     "pago.txt": lambda: render_ticket(PAYMENT),
+    "pago_sin_linea.txt": lambda: show_provisional(TAKEN_OFFLINE, Style(utility=UTILITY)).text,
+    "pago_sin_linea_32.txt": lambda: (
+        show_provisional(TAKEN_OFFLINE, Style(utility=UTILITY, columns=COLUMNS_NARROW)).text
+    ),
+    "payment_without_line_english.txt": lambda: (
+        show_provisional(TAKEN_OFFLINE, Style(utility=UTILITY, language=ENGLISH)).text
+    ),
     "consulta.txt": lambda: render_inquiry(INQUIRY),
     "consulta_sin_valor.txt": lambda: render_inquiry(replace(INQUIRY, trial=None)),
 }
@@ -265,6 +292,8 @@ def test_every_answer_code_has_a_text() -> None:
         "03",
         "58",
         "57",
+        "73",
+        "74",
         "77",
         "14",
         "62",

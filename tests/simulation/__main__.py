@@ -9,6 +9,7 @@ from pathlib import Path
 from ledger.database import open_engine
 from ledger.embedded import DATABASE, EmbeddedPostgres
 from ledger.upgrade import upgrade
+from tests.quick_disk import quick_directory
 from tests.simulation.run import Report, simulate
 
 
@@ -49,7 +50,7 @@ def main() -> int:
     ended: Counter[str] = Counter()
     sold = 0
     seconds = 0.0
-    with tempfile.TemporaryDirectory(prefix="eudora-simulation-") as directory:
+    with tempfile.TemporaryDirectory(prefix="eudora-simulation-", dir=quick_directory()) as directory:
         server = EmbeddedPostgres(Path(directory) / "postgres")
         server.start()
         try:

@@ -7,6 +7,7 @@ from unittest.mock import patch
 from twisted.internet.defer import Deferred
 
 from ledger.database import open_engine
+from messages.transmission_time import write_transmission_time
 from switch import ledger_worker
 from switch.batching import Run
 from switch.ledger_worker import WorkerSettings, run_batch, steps
@@ -15,7 +16,7 @@ from tests.simulation import town
 from tests.simulation.faults import CrashPoint
 from tests.simulation.process import Process
 from tests.simulation.setting import Setting
-from vending.order import AnswerRecord
+from vending.order import AnswerRecord, Reserved, SaleOrder
 
 _POINTS: Mapping[str, tuple[CrashPoint | None, CrashPoint | None]] = {
     "reserve": (CrashPoint.RESERVE_BEFORE, CrashPoint.RESERVE_COMMITTED),
@@ -23,6 +24,7 @@ _POINTS: Mapping[str, tuple[CrashPoint | None, CrashPoint | None]] = {
     "find_original": (CrashPoint.REVERSAL_BEFORE, CrashPoint.REVERSAL_COMMITTED),
     "find_unresolved": (None, CrashPoint.RESOLVER_LOOKING),
 }
+DONE_UNSEEN = "lost, done"
 _OF_RECORDS = (CrashPoint.RECORD_BEFORE, CrashPoint.RECORD_COMMITTED)
 
 
@@ -67,11 +69,21 @@ class SimulatedDatabase:
             if not process.is_alive and setting.random.random() < 0.5:
                 return
             outcomes = self._outcomes(name, load(sent))
+            if name == "reserve":
+                self._note_sellers(process, load(sent), outcomes)
             if not process.dies_at(after):
                 process.clock.callLater(setting.latency(), done.callback, load(dump(outcomes)))
 
         setting.clock.callLater(setting.latency(), work)
         return done
+
+    def _note_sellers(self, process: Process, orders: Sequence[SaleOrder], outcomes: Sequence[Outcome]) -> None:
+        """Note which process reserved what, also where it does not learn of it."""
+        for order, (_, value) in zip(orders, outcomes, strict=True):
+            if isinstance(value, Reserved) or value == DONE_UNSEEN:
+                key = order.key
+                sent = write_transmission_time(key.transmitted_at)
+                self._setting.reserved_by.setdefault((key.terminal_id, sent, key.stan, key.message_class), process.name)
 
     def _outcomes(self, name: str, items: Sequence[Any]) -> Sequence[Outcome]:
         setting, weather = self._setting, self._setting.weather
@@ -86,7 +98,7 @@ class SimulatedDatabase:
                 setting.violation(f"step {name} failed: {text}")
         if name != "find_unresolved":
             setting.tell(f"{name} {len(items)}: {', '.join(_spoken(each) for each in outcomes)}")
-        return [(UNKNOWN, "lost, done")] * len(items) if is_unknown else outcomes
+        return [(UNKNOWN, DONE_UNSEEN)] * len(items) if is_unknown else outcomes
 
 
 def _spoken(outcome: Outcome) -> str:

@@ -7,21 +7,15 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
-from acquirers.datafono_requests import digest
+from acquirers.iso1987_requests import digest
 from ledger.check import check
 from messages.iso_message import IsoMessage
 from tests.simulation import town
 from tests.simulation.module import SimulatedModule
-from tests.simulation.setting import Setting
+from tests.simulation.setting import OF_THE_MOMENT, Key, Setting
 from tests.simulation.terminal import Ended
 
-OF_THE_MOMENT = frozenset({"77", "79", "90", "91", "92", "96"})
-"""Nothing was taken and nothing is stored; only a first copy may be told so."""
-
 APPROVED, SALE_STANDS, NOT_FOUND, CONFLICT = "00", "21", "25", "94"
-
-Key = tuple[str, str, str, str]
-"""Terminal, data element 7, STAN and message class."""
 
 _JOURNAL = text("""
     SELECT j.terminal_code, to_char(j.transmitted_at, 'MMDDHH24MISS') AS sent, j.stan, j.message_class, j.digest, j.code, j.answer,
@@ -38,7 +32,7 @@ _FLOAT = text("SELECT balance_centavos, pending_centavos FROM account WHERE code
 class Found:
     """Figures of a run that ended well.
 
-    ``sold_after_refusal``: sales whose terminal was told that nothing was taken, because the line brought a second copy later.
+    ``sold_after_refusal``: sales whose terminal was told that nothing was taken, because the line brought a second copy to another process.
     """
 
     posted: int = 0
@@ -94,11 +88,10 @@ class Proof:
         key, code = key_of(each.request), each.answer.text(39)
         row = self._journal.get(key)
         if code in OF_THE_MOMENT:
-            if not (each.is_first_copy or each.was_copied):
+            if not each.is_first_copy:
                 self._fail(f"{key}: a repeat got {code}")
-            if row is not None and row.state == "posted" and not each.was_copied:
-                self._fail(f"{key}: sold, although its only copy was told {code}")
-            self.found.sold_after_refusal += row is not None and row.state == "posted"
+            if row is not None and row.state == "posted":
+                self._check_sold_after_refusal(key, code, each)
             return
         if row is None:
             self._fail(f"{key}: answered {code} and not in the journal")
@@ -113,6 +106,13 @@ class Proof:
             self._check_reversal(key, code, each)
         elif code == APPROVED and (row.state != "posted" or row.digits != each.answer.fields.get(62, "")):
             self._fail(f"{key}: approved, and its sale is {row.state} or has other digits")
+
+    def _check_sold_after_refusal(self, key: Key, code: str, each: Ended) -> None:
+        """Only a copy that the line brought to another process may have been sold: each process remembers what it refused."""
+        seller = self._setting.reserved_by[key]
+        if not each.was_copied or seller in self._setting.refused_by[key]:
+            self._fail(f"{key}: told {code}, and sold by {seller}")
+        self.found.sold_after_refusal += 1
 
     def _check_reversal(self, key: Key, code: str, each: Ended) -> None:
         assert each.original is not None

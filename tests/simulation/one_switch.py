@@ -7,12 +7,15 @@ from prometheus_client import CollectorRegistry
 
 from config.acquirer import AcquirerSection
 from config.switch import SwitchSection
+from messages.codec import DATAFONO
+from messages.tpdu import split_tpdu
 from switch.batching import Batcher
 from switch.in_flight import InFlight
-from switch.listener import AcquirerPort, ConnectionContext
+from switch.listener import ConnectionContext
 from switch.meter_queue import MeterQueue
 from switch.metrics import Metrics
 from switch.network import Shared, exchange_of
+from switch.port import AcquirerPort
 from switch.resolver import Resolver
 from switch.steps import Books
 from switch.undelivered import UndeliveredAnswers
@@ -20,7 +23,7 @@ from tests.simulation.database import SimulatedDatabase
 from tests.simulation.faults import CrashPoint
 from tests.simulation.module import ModuleLink, SimulatedModule
 from tests.simulation.process import Process
-from tests.simulation.setting import Setting
+from tests.simulation.setting import OF_THE_MOMENT, Setting
 
 
 class OneSwitch:
@@ -112,4 +115,14 @@ class OneSwitch:
         answer = await self._exchange.serve(context, frame)
         if self.process.dies_at(CrashPoint.ANSWER_READY):
             await self.process.promise()
+        if answer is not None:
+            self._note_refusal(answer)
         return answer
+
+    def _note_refusal(self, octets: bytes) -> None:
+        """Note a refusal of the moment that a terminal will believe: one with a MAC."""
+        answer = DATAFONO.decode(split_tpdu(octets)[1])
+        if answer.get(39) in OF_THE_MOMENT and 64 in answer:
+            asked = f"{answer.mti[:2]}{int(answer.mti[2]) - 1}0"
+            key = answer.text(41).rstrip(), answer.text(7), answer.text(11), asked
+            self._setting.refused_by[key].add(self.process.name)

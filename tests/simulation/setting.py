@@ -1,7 +1,7 @@
 """What all parts of one simulated run share: the random numbers, the two clocks, the weather, the trace and the counts."""
 
 import hashlib
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from datetime import datetime, timedelta
 from random import Random
 
@@ -9,6 +9,12 @@ from twisted.internet.task import Clock
 
 from tests.simulation.faults import CALM, Weather
 from tests.simulation.town import BASE
+
+Key = tuple[str, str, str, str]
+"""Terminal, data element 7, STAN and message class."""
+
+OF_THE_MOMENT = frozenset({"77", "79", "90", "91", "92", "96"})
+"""Nothing was taken and nothing is stored; only a first copy may be told so."""
 
 TRACE_LINES_MAX = 4000
 """Kept for the report of a run that fails."""
@@ -25,6 +31,8 @@ class Setting:
         weather: what goes wrong now.
         faults: how often each fault was injected.
         violations: what must not happen and did.
+        refused_by: which processes told the first copy of a request no for a reason of the moment, with a MAC.
+        reserved_by: which process reserved the sale of a request.
     """
 
     def __init__(self, seed: int) -> None:
@@ -34,6 +42,8 @@ class Setting:
         self.weather: Weather = CALM
         self.faults: Counter[str] = Counter()
         self.violations: list[str] = []
+        self.refused_by: defaultdict[Key, set[str]] = defaultdict(set)
+        self.reserved_by: dict[Key, str] = {}
         self.trace: deque[str] = deque(maxlen=TRACE_LINES_MAX)
         self._step_seconds = 0.0
         self._hash = hashlib.sha256()

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
-import acquirers.datafono_requests
+import acquirers.iso1987_requests
 import ledger.reversal
 import switch.recharge
 import switch.steps
 from ledger import journal
 from ledger.embedded import EmbeddedPostgres
+from switch.first_copies import FirstCopies
 from tests.conftest import TEMPLATE
 from tests.simulation.faults import CALM, ROUGH, CrashPoint
 from tests.simulation.run import Report, simulate
@@ -27,7 +28,14 @@ RANDOM_SEEDS = 2
 MUTANT_SEEDS = range(1, 9)
 
 STORM = replace(
-    ROUGH, crash=0.01, frame_lost=0.05, ledger_unknown=0.05, module_answer_lost=0.03, disturbance_seconds=20
+    ROUGH,
+    crash=0.01,
+    frame_lost=0.05,
+    frame_twice=0.3,
+    ledger_away=0.1,
+    ledger_unknown=0.05,
+    module_answer_lost=0.03,
+    disturbance_seconds=20,
 )
 """Mistakes show where much goes wrong."""
 
@@ -88,12 +96,12 @@ def _answer_before_the_commit(patch: pytest.MonkeyPatch) -> None:
 
 
 def _take_a_repeat_for_a_new_request(patch: pytest.MonkeyPatch) -> None:
-    key_of = acquirers.datafono_requests._key
+    key_of = acquirers.iso1987_requests._key
 
     def forgetful(message: Any, *arguments: Any) -> RequestKey:
         return replace(key_of(message, *arguments), message_class=message.mti)
 
-    patch.setattr(acquirers.datafono_requests, "_key", forgetful)
+    patch.setattr(acquirers.iso1987_requests, "_key", forgetful)
 
 
 def _sell_what_was_reversed_before_it_came(patch: pytest.MonkeyPatch) -> None:
@@ -110,6 +118,10 @@ def _void_what_is_not_known(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(switch.recharge, "ModuleRefused", (ModuleRefused, ModuleOutcomeUnknown))
 
 
+def _forget_what_first_copies_were_told(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(FirstCopies, "meet", lambda *_, **__: None)
+
+
 @pytest.mark.parametrize(
     "mutate",
     [
@@ -117,6 +129,7 @@ def _void_what_is_not_known(patch: pytest.MonkeyPatch) -> None:
         _take_a_repeat_for_a_new_request,
         _sell_what_was_reversed_before_it_came,
         _void_what_is_not_known,
+        _forget_what_first_copies_were_told,
     ],
     ids=lambda mutate: mutate.__name__.strip("_"),
 )

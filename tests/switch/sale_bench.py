@@ -223,6 +223,8 @@ class FakeLedger:
         known = self._known(order.key, order.digest)
         if known is not None:
             return known
+        if order.refused is not None:
+            return Declined(code=order.refused)
         self.sales[order.key] = reserved_sale(order, 1_000_122 + len(self.sales))
         return Reserved(sale=self.sales[order.key])
 
@@ -372,20 +374,18 @@ class Bench:
                 **changes,
             }
         )
-        self.exchange = exchange_of(
-            self.section,
-            Shared(
-                module=self.module,
-                books=self._books(),
-                settle=self.ledger.settle,
-                in_flight=self.in_flight,
-                meters=MeterQueue(),
-                metrics=self.metrics,
-                reactor=self.clock,
-                now=lambda: self.now,
-                monotonic=self.clock.seconds,
-            ),
+        self.shared = Shared(
+            module=self.module,
+            books=self._books(),
+            settle=self.ledger.settle,
+            in_flight=self.in_flight,
+            meters=MeterQueue(),
+            metrics=self.metrics,
+            reactor=self.clock,
+            now=lambda: self.now,
+            monotonic=self.clock.seconds,
         )
+        self.exchange = exchange_of(self.section, self.shared)
         self.recharge = self.exchange.recharge
 
     def _books(self) -> Books:

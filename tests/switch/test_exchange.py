@@ -180,7 +180,7 @@ def test_a_rejection_is_counted_and_never_answered(mti: str) -> None:
 @pytest.mark.parametrize(
     ("message", "code"),
     [
-        (request("0320", {2: METER_NUMBER}), ResponseCode.UNSUPPORTED_MESSAGE),
+        (request("0300", {2: METER_NUMBER}), ResponseCode.UNSUPPORTED_MESSAGE),
         (request("0200", {2: METER_NUMBER, 3: "990000"}), ResponseCode.UNSUPPORTED_PROCESSING_CODE),
         (request("0200", {3: "500000"}), ResponseCode.FORMAT_ERROR),
         (recharge(terminal_id="TERMÑ001"), ResponseCode.FORMAT_ERROR),
