@@ -8,24 +8,20 @@ from typing import Any
 
 import click
 
-from config.home import eudora_home
+from cli.audit import COMMANDS as AUDIT_COMMANDS
+from cli.custody import CUSTODY_COMMANDS, ask_custodians, directory_option, language_option
+from security_module.audit_file import audit
 from security_module.ceremony import AlreadyInitialised, init
-from security_module.key_store import StoreError
+from security_module.hardening import harden
+from security_module.key_store import NeedsCustodians, read_store, unseal
 from security_module.layout import Layout
 from security_module.main import AlreadyRunning, open_keys, run
-from security_module.mint_log import MintLogError, audit
+from security_module.mint_store import MintLogError
 from security_module.registers import ModuleKeys
+from security_module.sealed_store import StoreError
 from security_module.terminal_keys import NotExportable, export_terminal_key
 
 DEFAULT_LISTEN = "127.0.0.1:7300"
-
-_directory_option = click.option(
-    "--directory",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=lambda: eudora_home() / "security-module",
-    show_default="security-module in $EUDORA_HOME",
-    help="Where the module keeps its sealed keys, certificates and mint log.",
-)
 
 
 @click.group("security-module")
@@ -33,8 +29,12 @@ def security_module() -> None:
     """The security module: keys, tokens, MACs."""
 
 
+for command in CUSTODY_COMMANDS:
+    security_module.add_command(command)
+
+
 @security_module.command("init")
-@_directory_option
+@directory_option
 @click.option(
     "--seed-test-keys", is_flag=True, help="Make random keys in registers marked as test (1-4 vending, 10-11 MAC)."
 )
@@ -48,18 +48,24 @@ def init_command(directory: Path, *, seed_test_keys: bool) -> None:
 
 
 @security_module.command("run")
-@_directory_option
+@directory_option
 @click.option("--listen", default=DEFAULT_LISTEN, show_default=True, help="HOST:PORT; port 0 takes a free one.")
 @click.option(
     "--run-file", type=click.Path(dir_okay=False, path_type=Path), help="Write host, port and pid here (JSON)."
 )
-def run_command(directory: Path, listen: str, run_file: Path | None) -> None:
+@click.option(
+    "--unseal", "is_unsealed_here", is_flag=True, help="Ask the custodians for their shares at this terminal first."
+)
+@language_option
+def run_command(directory: Path, listen: str, run_file: Path | None, language: str, *, is_unsealed_here: bool) -> None:
     """Run the security module until SIGTERM."""
     host, separator, port = listen.rpartition(":")
     if not separator or not port.isdecimal() or int(port) > 65535:
         raise click.BadParameter("is not HOST:PORT", param_hint="--listen")
+    harden()
     try:
-        run(directory, host=host.strip("[]"), port=int(port), run_file=run_file)
+        kek = ask_custodians(read_store(Layout(directory).store), language) if is_unsealed_here else None
+        run(directory, host=host.strip("[]"), port=int(port), run_file=run_file, kek=kek)
     except AlreadyRunning as error:
         raise click.ClickException(f"another process runs the security module in {directory}") from error
     except (StoreError, MintLogError) as error:
@@ -67,7 +73,7 @@ def run_command(directory: Path, listen: str, run_file: Path | None) -> None:
 
 
 @security_module.command("show")
-@_directory_option
+@directory_option
 def show_command(directory: Path) -> None:
     """Show registers with their key check values, clients, and what was minted, proved against the log's hash chain."""
     keys = _open(directory)
@@ -116,7 +122,7 @@ def show_command(directory: Path) -> None:
 
 
 @security_module.command("terminal-key")
-@_directory_option
+@directory_option
 @click.option("--register", "register_id", type=int, required=True, help="A MAC register that is marked as test.")
 @click.option("--terminal", "terminal_id", required=True, help="The terminal's id, as in data element 41.")
 def terminal_key_command(directory: Path, register_id: int, terminal_id: str) -> None:
@@ -129,7 +135,17 @@ def terminal_key_command(directory: Path, register_id: int, terminal_id: str) ->
 
 
 def _open(directory: Path) -> ModuleKeys:
+    """Open the store without people if it can be, else ask its custodians."""
     try:
-        return open_keys(directory, os.environ)
+        try:
+            return open_keys(directory, os.environ)
+        except NeedsCustodians:
+            harden()
+            sealed = read_store(Layout(directory).store)
+            return unseal(sealed, ask_custodians(sealed, "es"))
     except StoreError as error:
         raise click.ClickException(str(error)) from error
+
+
+for _command in AUDIT_COMMANDS:
+    security_module.add_command(_command)

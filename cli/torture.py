@@ -37,6 +37,7 @@ from torture.schedule import DISK_FAULTS, PROCESS_FAULTS, FaultKind, make_schedu
 from torture.seen import Books, MeterEntry, Seen
 from torture.terminals import Going, VirtualTerminal
 from torture.verdict import APPROVED, Verdict, judge
+from town.targets import buying_meters, selling_terminals
 
 FINAL_SECONDS_MAX = 90.0
 """After the faults every terminal must have its final answer, and every sale its outcome, within this."""
@@ -100,7 +101,9 @@ def run_torture(options: TortureOptions) -> dict[str, Any]:
         seen = [each for terminal in terminals for each in terminal.seen]
         books = read_books(context.engine(), [Layout(context.module_directory()).mint_log])
         entries = _type_pins(books, random.Random(options.seed))  # noqa: S311 - which meters are tried is no secret
-        differences = check(context.engine(), context.module_counters()).differences
+        differences = check(
+            context.engine(), context.module_counters(), context.module_days(context.last_days(2))
+        ).differences
         verdict = judge(seen, books, entries, differences)
         report = _report(options, seen, torturer, verdict)
         report["meters_tried"], report["pins_typed_twice"] = (
@@ -160,15 +163,8 @@ def _system(home: Path, disk: SmallDisk | None, options: TortureOptions) -> Iter
 
 
 def _terminals(system: RunningSystem, options: TortureOptions, going: Going) -> list[VirtualTerminal]:
-    with context.engine().connect() as connection:
-        codes = connection.execute(
-            text("SELECT code FROM terminal WHERE status = 'active' ORDER BY code LIMIT :most"),
-            {"most": options.terminals},
-        ).scalars()
-        meters = connection.execute(
-            text("SELECT meter_number FROM meter WHERE status = 'active' ORDER BY id")
-        ).scalars()
-        terminal_ids, numbers = list(codes), list(meters)
+    terminal_ids = selling_terminals(context.engine(), options.terminals)
+    numbers = list(buying_meters(context.engine()))
     mac = load().acquirers[context.ACQUIRER_ID].mac
     keys = context.module_keys()
     return [

@@ -26,7 +26,7 @@ T = TypeVar("T")
 WRITES_MAX = 2
 """An effect-free call is written twice at most: a third module would be asked no sooner than the caller's time is over."""
 
-_SAYS_NOTHING = frozenset({Status.OVERLOADED, Status.STOPPING, Status.INTERNAL_ERROR})
+_SAYS_NOTHING = frozenset({Status.CLOCK_IN_DOUBT, Status.OVERLOADED, Status.STOPPING, Status.INTERNAL_ERROR})
 """Statuses that are about the module, not about the request: another module may well do it."""
 
 

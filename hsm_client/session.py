@@ -8,15 +8,21 @@ from collections.abc import Iterator
 from typing import Generic, TypeVar
 
 from messages.security_module import (
+    AcceptClock,
+    ClockAccepted,
     Command,
     CountersReply,
     DecoderKey,
     DecoderKeyReply,
+    FindMints,
+    FindMintsReply,
     FrameReader,
     GenerateMac,
     Identify,
     IdentifyReply,
     LinkError,
+    ListMints,
+    ListMintsReply,
     MacReply,
     MacVerified,
     MintReply,
@@ -42,6 +48,9 @@ _ANSWERED_BY: dict[type[Request], tuple[type[Reply], Command]] = {
     ReadCounters: (CountersReply, Command.COUNTERS),
     Identify: (IdentifyReply, Command.IDENTIFY),
     DecoderKey: (DecoderKeyReply, Command.DECODER_KEY),
+    ListMints: (ListMintsReply, Command.LIST_MINTS),
+    FindMints: (FindMintsReply, Command.FIND_MINTS),
+    AcceptClock: (ClockAccepted, Command.ACCEPT_CLOCK),
 }
 
 _UNKNOWN = Command.UNKNOWN

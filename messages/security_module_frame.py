@@ -18,6 +18,12 @@ UNITS_TENTHS_MAX = 18_201_624
 """The most that the 16-bit amount of an STS token can say."""
 
 TARIFF_INDEX_MAX = 99
+CHARGED_CENTAVOS_MAX = 10**15
+"""Ten trillion pesos: no sale comes near, and sums of them stay far below 64 bits."""
+MINTS_PER_REPLY_MAX = 1_500
+"""Of 35 octets each: together below the longest frame."""
+IDS_PER_REQUEST_MAX = 4_000
+"""Of 8 octets each, and 10 in the reply."""
 CREDIT_SUBCLASS_MAX = 3
 """Electricity, water, gas, time; 4 to 7 are currency tokens, which are not sold."""
 

@@ -7,7 +7,9 @@ from typing import Any
 from messages.security_module_frame import (
     FRAME_OCTETS_MAX,
     HEADER,
+    IDS_PER_REQUEST_MAX,
     MAC_OCTETS,
+    MINTS_PER_REPLY_MAX,
     PROTOCOL_VERSION,
     TOKEN_DIGITS,
     TOKENS_PER_REQUEST_MAX,
@@ -18,14 +20,18 @@ from messages.security_module_frame import (
 )
 from messages.security_module_shapes import (
     CheckValue,
+    ClockAccepted,
     Command,
     CountersReply,
     DecoderKeyReply,
+    FindMintsReply,
     IdentifyReply,
     LinkError,
+    ListMintsReply,
     LocalFieldError,
     MacReply,
     MacVerified,
+    MintRecord,
     MintReply,
     Refused,
     RegisterCount,
@@ -33,13 +39,15 @@ from messages.security_module_shapes import (
     Status,
     VerifyTokenReply,
 )
-from vending.money import Tenths
+from vending.money import Centavos, Tenths
 from vending.secret import Secret
 
 _VERIFIED_TOKEN = struct.Struct(">BBII")
 _COUNT = struct.Struct(">H")
 _REGISTER_COUNT = struct.Struct(">HQQQ")
 _CHECK_VALUE = struct.Struct(">H3s")
+_MINT_RECORD = struct.Struct(">QQHBQQ")
+_FOUND = struct.Struct(">Q2s")
 _CLOCK = struct.Struct(">Q")
 _HEAD = struct.Struct(">IBQ2s2s")
 """Length, header and status of a reply, in one."""
@@ -76,7 +84,22 @@ def _encode_mint_reply(reply: MintReply) -> bytes:
     return bytes((len(tokens),)) + b"".join(tokens)
 
 
-def _encode_nothing(_: MacVerified) -> bytes:
+def _encode_list_mints_reply(reply: ListMintsReply) -> bytes:
+    rows = [
+        _MINT_RECORD.pack(
+            mint.sequence, mint.request_id, mint.register_id, mint.tokens, mint.units_tenths, mint.charged_centavos
+        )
+        for mint in reply.mints
+    ]
+    return _COUNT.pack(len(rows)) + b"".join(rows)
+
+
+def _encode_find_mints_reply(reply: FindMintsReply) -> bytes:
+    rows = [_FOUND.pack(request_id, status.code.encode("ascii")) for request_id, status in reply.found]
+    return _COUNT.pack(len(rows)) + b"".join(rows)
+
+
+def _encode_nothing(_: MacVerified | ClockAccepted) -> bytes:
     return b""
 
 
@@ -103,6 +126,9 @@ _REPLY_ENCODERS: dict[type[Reply], tuple[bytes, Callable[[Any], bytes]]] = {
         (CountersReply, Command.COUNTERS, _encode_counters_reply),
         (IdentifyReply, Command.IDENTIFY, _encode_identify_reply),
         (DecoderKeyReply, Command.DECODER_KEY, _encode_decoder_key_reply),
+        (ListMintsReply, Command.LIST_MINTS, _encode_list_mints_reply),
+        (FindMintsReply, Command.FIND_MINTS, _encode_find_mints_reply),
+        (ClockAccepted, Command.ACCEPT_CLOCK, _encode_nothing),
     )
 }
 _OK_CODE = Status.OK.code.encode("ascii")
@@ -188,6 +214,41 @@ def _decode_decoder_key_reply(fields: bytes) -> Reply:
     return DecoderKeyReply(key=Secret(fields))
 
 
+def _decode_list_mints_reply(fields: bytes) -> Reply:
+    (count,) = _COUNT.unpack_from(fields)
+    require(count <= MINTS_PER_REPLY_MAX and len(fields) == _COUNT.size + count * _MINT_RECORD.size, "length")
+    return ListMintsReply(
+        mints=tuple(
+            [
+                MintRecord(
+                    sequence=sequence,
+                    request_id=request_id,
+                    register_id=register_id,
+                    tokens=tokens,
+                    units_tenths=units,
+                    charged_centavos=Centavos(charged),
+                )
+                for sequence, request_id, register_id, tokens, units, charged in _MINT_RECORD.iter_unpack(
+                    fields[_COUNT.size :]
+                )
+            ]
+        )
+    )
+
+
+def _decode_find_mints_reply(fields: bytes) -> Reply:
+    (count,) = _COUNT.unpack_from(fields)
+    require(count <= IDS_PER_REQUEST_MAX and len(fields) == _COUNT.size + count * _FOUND.size, "length")
+    rows = list(_FOUND.iter_unpack(fields[_COUNT.size :]))
+    require(all(code in _STATUS_BY_CODE for _, code in rows), "status")
+    return FindMintsReply(found=tuple([(request_id, _STATUS_BY_CODE[code]) for request_id, code in rows]))
+
+
+def _decode_clock_accepted(fields: bytes) -> Reply:
+    require(not fields, "length")
+    return ClockAccepted()
+
+
 _REPLY_DECODERS: dict[Command, Callable[[bytes], Reply]] = {
     Command.MINT: _decode_mint_reply,
     Command.VERIFY_TOKEN: _decode_verify_token_reply,
@@ -196,6 +257,9 @@ _REPLY_DECODERS: dict[Command, Callable[[bytes], Reply]] = {
     Command.COUNTERS: _decode_counters_reply,
     Command.IDENTIFY: _decode_identify_reply,
     Command.DECODER_KEY: _decode_decoder_key_reply,
+    Command.LIST_MINTS: _decode_list_mints_reply,
+    Command.FIND_MINTS: _decode_find_mints_reply,
+    Command.ACCEPT_CLOCK: _decode_clock_accepted,
 }
 _REPLIES = {command.reply_letters.encode("ascii"): (command, _REPLY_DECODERS.get(command)) for command in Command}
 _OK = Status.OK

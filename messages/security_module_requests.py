@@ -2,14 +2,17 @@
 
 import struct
 from collections.abc import Callable
+from datetime import date
 from functools import lru_cache
 from typing import Any
 
 from messages.security_module_frame import (
+    CHARGED_CENTAVOS_MAX,
     CREDIT_SUBCLASS_MAX,
     DIVERSIFIER_OCTETS_MAX,
     FRAME_OCTETS_MAX,
     HEADER,
+    IDS_PER_REQUEST_MAX,
     LENGTH,
     MAC_OCTETS,
     PAN_DIGITS,
@@ -25,11 +28,14 @@ from messages.security_module_frame import (
     write_digits,
 )
 from messages.security_module_shapes import (
+    AcceptClock,
     Command,
     DecoderKey,
     FieldError,
+    FindMints,
     GenerateMac,
     Identify,
+    ListMints,
     LocalFieldError,
     ReadCounters,
     Request,
@@ -37,6 +43,7 @@ from messages.security_module_shapes import (
     VerifyMac,
     VerifyToken,
 )
+from vending.money import Centavos
 from vending.ports import MacKey, MacScheme, MintRequest
 from vending.secret import Secret
 
@@ -46,6 +53,10 @@ _VERIFY_TOKEN = struct.Struct(">H18sBB20s")
 _GENERATE_MAC = struct.Struct(">HBB")
 _VERIFY_MAC = struct.Struct(">HBB8s")
 _DECODER_KEY = struct.Struct(">H18sBB")
+_CHARGED = struct.Struct(">Q")
+_LIST_MINTS = struct.Struct(">HBBQ")
+_ID_COUNT = struct.Struct(">H")
+_REQUEST_ID = struct.Struct(">Q")
 MAC_KEYS_MAX = 20_000
 """Names of MAC keys kept as they were read, some 400 octets each: as many terminals as the module keeps keys of."""
 
@@ -66,7 +77,8 @@ def _encode_mint(request: MintRequest) -> bytes:
         request.subclass,
         len(orders),
     )
-    return head + b"".join([_TOKEN_ORDER.pack(tid, units) for tid, units in orders])
+    tail = b"" if request.charged_centavos is None else _CHARGED.pack(request.charged_centavos)
+    return head + b"".join([_TOKEN_ORDER.pack(tid, units) for tid, units in orders]) + tail
 
 
 def _encode_verify_token(request: VerifyToken) -> bytes:
@@ -112,7 +124,19 @@ def _encode_decoder_key(request: DecoderKey) -> bytes:
     return _DECODER_KEY.pack(request.register_id, pan, request.tariff_index, request.encryption_algorithm)
 
 
-def _encode_nothing(_: ReadCounters | Identify) -> bytes:
+def _encode_list_mints(request: ListMints) -> bytes:
+    day = request.day
+    return _LIST_MINTS.pack(day.year, day.month, day.day, request.after_sequence)
+
+
+def _encode_find_mints(request: FindMints) -> bytes:
+    ids = request.request_ids
+    if not 1 <= len(ids) <= IDS_PER_REQUEST_MAX:
+        raise LocalFieldError(f"{len(ids)} request ids, not 1 to {IDS_PER_REQUEST_MAX}")
+    return _ID_COUNT.pack(len(ids)) + b"".join([_REQUEST_ID.pack(each) for each in ids])
+
+
+def _encode_nothing(_: ReadCounters | Identify | AcceptClock) -> bytes:
     return b""
 
 
@@ -127,6 +151,9 @@ _REQUEST_ENCODERS: dict[type[Request], tuple[bytes, Callable[[Any], bytes]]] = {
         (ReadCounters, Command.COUNTERS, _encode_nothing),
         (Identify, Command.IDENTIFY, _encode_nothing),
         (DecoderKey, Command.DECODER_KEY, _encode_decoder_key),
+        (ListMints, Command.LIST_MINTS, _encode_list_mints),
+        (FindMints, Command.FIND_MINTS, _encode_find_mints),
+        (AcceptClock, Command.ACCEPT_CLOCK, _encode_nothing),
     )
 }
 
@@ -156,10 +183,15 @@ def encode_request(correlation_id: int, request: Request) -> bytes:
 def _decode_mint(fields: bytes) -> MintRequest:
     request_id, register_id, pan, tariff_index, algorithm, subclass, count = _MINT.unpack_from(fields)
     require(1 <= count <= TOKENS_PER_REQUEST_MAX, "token count")
-    require(len(fields) == _MINT.size + count * _TOKEN_ORDER.size, "length")
+    end = _MINT.size + count * _TOKEN_ORDER.size
+    charged = None
+    if len(fields) != end:
+        require(len(fields) == end + _CHARGED.size, "length")
+        charged = Centavos(_CHARGED.unpack_from(fields, end)[0])
+        require(charged <= CHARGED_CENTAVOS_MAX, "amount charged")
     require(tariff_index <= TARIFF_INDEX_MAX, "tariff index")
     require(subclass <= CREDIT_SUBCLASS_MAX, "sub-class")
-    orders = tuple(_TOKEN_ORDER.iter_unpack(fields[_MINT.size :]))
+    orders = tuple(_TOKEN_ORDER.iter_unpack(fields[_MINT.size : end]))
     for tid, units in orders:
         require(tid <= TID_MAX, "TID")
         require(1 <= units <= UNITS_TENTHS_MAX, "units")
@@ -171,6 +203,7 @@ def _decode_mint(fields: bytes) -> MintRequest:
         encryption_algorithm=algorithm,
         subclass=subclass,
         tokens=orders,
+        charged_centavos=charged,
     )
 
 
@@ -220,6 +253,23 @@ def _decode_identify(fields: bytes) -> Identify:
     return Identify()
 
 
+def _decode_list_mints(fields: bytes) -> ListMints:
+    year, month, day, after_sequence = _LIST_MINTS.unpack(fields)
+    return ListMints(day=date(year, month, day), after_sequence=after_sequence)
+
+
+def _decode_find_mints(fields: bytes) -> FindMints:
+    (count,) = _ID_COUNT.unpack_from(fields)
+    require(1 <= count <= IDS_PER_REQUEST_MAX, "id count")
+    require(len(fields) == _ID_COUNT.size + count * _REQUEST_ID.size, "length")
+    return FindMints(request_ids=tuple([each for (each,) in _REQUEST_ID.iter_unpack(fields[_ID_COUNT.size :])]))
+
+
+def _decode_accept_clock(fields: bytes) -> AcceptClock:
+    require(not fields, "length")
+    return AcceptClock()
+
+
 def _decode_decoder_key(fields: bytes) -> DecoderKey:
     register_id, pan, tariff_index, algorithm = _DECODER_KEY.unpack(fields)
     require(tariff_index <= TARIFF_INDEX_MAX, "tariff index")
@@ -242,6 +292,9 @@ _REQUEST_DECODERS: dict[bytes, tuple[Command, Callable[[bytes], Request]]] = {
         (Command.COUNTERS, _decode_read_counters),
         (Command.IDENTIFY, _decode_identify),
         (Command.DECODER_KEY, _decode_decoder_key),
+        (Command.LIST_MINTS, _decode_list_mints),
+        (Command.FIND_MINTS, _decode_find_mints),
+        (Command.ACCEPT_CLOCK, _decode_accept_clock),
     )
 }
 

@@ -5,9 +5,10 @@ How they look on the wire is in `messages.security_module`, which also exports e
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from enum import Enum
 
-from vending.money import Tenths
+from vending.money import Centavos, Tenths
 from vending.ports import MacKey, MintRequest
 from vending.secret import Secret
 
@@ -19,7 +20,7 @@ class Status(Enum):
         code: the two digits on the wire.
         meaning: for people.
         is_refusal: the module looked the request up and says that nothing was minted under its id and nothing ever will be.
-            The others (``permission``, ``overloaded``, ``stopping``, ``internal_error``) say nothing about that id: it may have
+            The others (``permission``, ``clock_in_doubt``, ``overloaded``, ``stopping``, ``internal_error``) say nothing about that id: it may have
             been minted by an earlier request whose answer was lost, so ask again.
     """
 
@@ -33,10 +34,16 @@ class Status(Enum):
     VENDING_INHIBITED = ("40", "the register is inhibited by its operator", True)
     REGISTER_EXPIRED = ("41", "the register, or its key for this token identifier, is expired", True)
     TID_OUTSIDE_WINDOW = ("42", "the token identifier is too far from the module's clock", True)
-    LIMIT_EXCEEDED = ("43", "a limit of the register is exceeded", True)
+    LIMIT_EXCEEDED = ("43", "the units that the register may mint in all its life are used up", True)
     NOT_ACTIVE_YET = ("45", "the register is not active yet", True)
     REQUEST_CONFLICT = ("46", "the request id was used before with other content", True)
     REGISTER_CONTRADICTION = ("47", "the register does not allow this algorithm, sub-class, scheme or use", True)
+    TOKEN_TOO_LARGE = ("48", "a token is larger than the register allows", True)
+    DAY_LIMIT_EXCEEDED = ("49", "the units that the register may mint in one local day are used up", True)
+    CLOCK_IN_DOUBT = ("50", "the module's clock is behind its own records; ask again, or another", False)
+    MONEY_LIMIT_EXCEEDED = ("51", "the money that the register may mint for in all its life is used up", True)
+    DAY_MONEY_LIMIT_EXCEEDED = ("52", "the money that the register may mint for in one local day is used up", True)
+    ISSUE_ENDED = ("53", "the register issues no new credit any more", True)
     OVERLOADED = ("90", "too many requests wait; ask again", False)
     STOPPING = ("91", "the module is stopping; ask again, or another", False)
     PERMISSION = ("98", "the role of this client does not allow the command", False)
@@ -58,6 +65,9 @@ class Command(Enum):
     COUNTERS = "CT"
     IDENTIFY = "ID"
     DECODER_KEY = "DK"
+    LIST_MINTS = "LM"
+    FIND_MINTS = "FM"
+    ACCEPT_CLOCK = "AC"
     UNKNOWN = "EQ"
     """Never sent: its reply letters ``ER`` answer a command that the module does not know."""
 
@@ -141,7 +151,38 @@ class DecoderKey:
     encryption_algorithm: int
 
 
-Request = MintRequest | VerifyToken | GenerateMac | VerifyMac | ReadCounters | Identify | DecoderKey
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListMints:
+    """What was minted on one local day of the module? Asked again with the last sequence seen until the reply is empty."""
+
+    day: date
+    after_sequence: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindMints:
+    """What became of these request ids?"""
+
+    request_ids: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcceptClock:
+    """An operator has looked: the module's clock is right, although it is behind the module's own records."""
+
+
+Request = (
+    MintRequest
+    | VerifyToken
+    | GenerateMac
+    | VerifyMac
+    | ReadCounters
+    | Identify
+    | DecoderKey
+    | ListMints
+    | FindMints
+    | AcceptClock
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,6 +264,46 @@ class DecoderKeyReply:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MintRecord:
+    """One mint request that was done, as the module recorded it.
+
+    Attributes:
+        sequence: of the record in the audit chain.
+        request_id: the sale's, or the adjustment's mint id.
+        register_id: the key register.
+        tokens: how many.
+        units_tenths: their units together.
+        charged_centavos: what the request said; 0 if it said nothing.
+    """
+
+    sequence: int
+    request_id: int
+    register_id: int
+    tokens: int
+    units_tenths: int
+    charged_centavos: Centavos
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListMintsReply:
+    """Mints in ascending order of their sequence; none: there are no more."""
+
+    mints: Sequence[MintRecord]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindMintsReply:
+    """The ids that the module knows and their status: ``OK`` was minted, a refusal stands for ever. Ids unknown are left out."""
+
+    found: Sequence[tuple[int, Status]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockAccepted:
+    """Minting goes on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
     """Any status but ``00``."""
 
@@ -231,5 +312,15 @@ class Refused:
 
 
 Reply = (
-    MintReply | VerifyTokenReply | MacReply | MacVerified | CountersReply | IdentifyReply | DecoderKeyReply | Refused
+    MintReply
+    | VerifyTokenReply
+    | MacReply
+    | MacVerified
+    | CountersReply
+    | IdentifyReply
+    | DecoderKeyReply
+    | ListMintsReply
+    | FindMintsReply
+    | ClockAccepted
+    | Refused
 )

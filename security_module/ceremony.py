@@ -1,15 +1,18 @@
 """Making a module: its keys, its registers, its certificates. Nothing that exists is ever overwritten."""
 
 import secrets
-from collections.abc import Callable
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 from cryptography import x509
 
 from messages.security_module import MacScheme
+from security_module.audit_chain import AUDIT_KEY_OCTETS
 from security_module.certificates import Authority, spki_sha256
-from security_module.key_store import seal, write_private
+from security_module.key_store import seal, unseal, write_private
 from security_module.layout import Layout
 from security_module.registers import (
     MAC_KEY_OCTETS,
@@ -21,6 +24,7 @@ from security_module.registers import (
     with_odd_parity,
 )
 from security_module.roles import Role
+from security_module.sealed_store import Kek, RandomOctets, kek_from_passphrase
 from sts.amount import EXACT_UNITS_MAX
 from sts.codes import KEY_NEVER_EXPIRES, BaseDate, EncryptionAlgorithm, KeyAlgorithm, KeyType
 from sts.decoder_key import DKGA02_VENDING_KEY_OCTETS, DKGA04_VENDING_KEY_OCTETS
@@ -30,9 +34,9 @@ TEST_SUPPLY_GROUP = 201457
 """The supply group of the published test vectors."""
 TID_WINDOW_MINUTES = 7 * 24 * 60
 """A sale that was reserved a week ago may still be minted; the field's modules use the same window."""
+KEY_LOAD_KEY_OCTETS = 32
+"""An X25519 private key is any 32 octets."""
 _PASSPHRASE_OCTETS = 32
-
-RandomOctets = Callable[[int], bytes]
 
 
 class AlreadyInitialised(Exception):
@@ -65,20 +69,77 @@ def init(
         raise AlreadyInitialised(directory)
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     directory.chmod(0o700)
-    module_id = f"eudora-{random_octets(4).hex()}"
-    clients = _write_certificates(layout, module_id, now)
+    module_id, clients = _make_identity(layout, now, random_octets)
     vending = _test_vending_registers(now, random_octets) if seed_test_keys else ()
     mac = _test_mac_registers(random_octets) if seed_test_keys else ()
     keys = ModuleKeys(
         module_id=module_id,
         vending={register.register_id: register for register in vending},
         mac={register.register_id: register for register in mac},
-        clients={client.spki_sha256: client for client in clients},
+        clients=clients,
+        key_load_key=Secret(random_octets(KEY_LOAD_KEY_OCTETS)),
+        audit_key=Secret(random_octets(AUDIT_KEY_OCTETS)),
     )
     passphrase = Secret(random_octets(_PASSPHRASE_OCTETS).hex().encode("ascii"))
     write_private(layout.passphrase, passphrase.reveal() + b"\n")
-    write_private(layout.store, seal(keys, passphrase, random_octets))
+    write_private(layout.store, seal(keys, kek_from_passphrase(passphrase, random_octets), random_octets))
     return keys
+
+
+def establish(
+    directory: Path,
+    content: ModuleKeys,
+    kek: Kek,
+    *,
+    now: datetime,
+    protocol: str | None = None,
+    random_octets: RandomOctets = secrets.token_bytes,
+) -> ModuleKeys:
+    """Make a module with given registers in *directory*: all of it is there when this returns, or nothing is.
+
+    Module id, certificates, the key for key load files and the audit key are new in every module; what *content* says of them is not used.
+
+    Args:
+        directory: must not exist, or be empty.
+        content: registers and senders.
+        kek: what the store is sealed under.
+        now: aware; the certificates are valid from here.
+        protocol: printed record of the ceremony, kept beside the store; ``{module}`` in it becomes the module's id.
+        random_octets: a cryptographic source.
+
+    Returns:
+        What was sealed.
+
+    Raises:
+        AlreadyInitialised: there is something already.
+    """
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise AlreadyInitialised(directory)
+    draft = directory.with_name(directory.name + ".draft")
+    shutil.rmtree(draft, ignore_errors=True)  # Left by a power cut; it was never a module.
+    draft.mkdir(mode=0o700, parents=True)
+    try:
+        layout = Layout(draft)
+        module_id, clients = _make_identity(layout, now, random_octets)
+        load_key = Secret(random_octets(KEY_LOAD_KEY_OCTETS))
+        audit_key = Secret(random_octets(AUDIT_KEY_OCTETS))
+        keys = replace(content, module_id=module_id, clients=clients, key_load_key=load_key, audit_key=audit_key)
+        sealed = seal(keys, kek, random_octets)
+        assert unseal(sealed, kek) == keys
+        write_private(layout.store, sealed)
+        if protocol is not None:
+            write_private(layout.protocol(now), protocol.replace("{module}", module_id).encode("utf-8"))
+        draft.rename(directory)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return keys
+
+
+def _make_identity(layout: Layout, now: datetime, random_octets: RandomOctets) -> tuple[str, Mapping[str, Client]]:
+    """Make what no two modules share: an id, and an authority with its certificates."""
+    module_id = f"eudora-{random_octets(4).hex()}"
+    clients = _write_certificates(layout, module_id, now)
+    return module_id, {client.spki_sha256: client for client in clients}
 
 
 def _write_certificates(layout: Layout, module_id: str, now: datetime) -> list[Client]:

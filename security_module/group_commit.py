@@ -6,6 +6,7 @@ its own, so MACs are answered meanwhile.
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import structlog
 from twisted.internet.defer import Deferred
@@ -19,7 +20,9 @@ BATCH_MAX = 2_048
 WAITING_MAX = 16_384
 """Requests that may wait for a transaction: two seconds of work. Beyond that clients are told to come back."""
 
-RunInThread = Callable[[Callable[[], list[Decision]]], "Deferred[list[Decision]]"]
+T = TypeVar("T")
+RunInThread = Callable[[Callable[[], Any]], "Deferred[Any]"]
+"""Calls its argument in the one writer thread, after all that was given before, and fires with the result."""
 Deliver = Callable[[Status], None]
 _log = structlog.get_logger()
 
@@ -69,6 +72,18 @@ class GroupCommit:
         written = self._run_in_thread(lambda: self._mint_log.decide(requests))
         written.addCallbacks(self._deliver, self._fail, callbackArgs=(delivers,), errbackArgs=(delivers,))
         written.addErrback(self._bug)
+
+    def record(self, act: str, **details: Any) -> None:
+        """Record an act when its turn comes; that it failed is logged."""
+        self.run(lambda log: log.record(act, **details)).addErrback(self._not_recorded, act)
+
+    def run(self, work: Callable[[MintLog], T]) -> "Deferred[T]":
+        """Do something else with the log, in the writer thread, between two transactions."""
+        return self._run_in_thread(lambda: work(self._mint_log))
+
+    @staticmethod
+    def _not_recorded(failure: Failure, act: str) -> None:
+        _log.error("audit.not_recorded", act=act, error=repr(failure.value))
 
     def drained(self) -> "Deferred[None]":
         """Fire when nothing waits and nothing is being written."""

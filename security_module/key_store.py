@@ -1,14 +1,14 @@
-"""The sealed store: all keys in one file, encrypted under a passphrase that is kept elsewhere.
+"""What is in the sealed store, as a JSON document, and how it is read and written; `sealed_store` encrypts it.
 
-Layout: magic (8) | version (1) | log2 of scrypt's N (1) | r (1) | p (1) | salt (16) | nonce (12) | AES-256-GCM of a JSON document |
-tag (16). Everything before the ciphertext is authenticated with it, so neither version nor cost can be exchanged.
+Version 1, which is still read, had the document straight under the passphrase: magic (8) | version (1) | log2 of scrypt's N (1) | r (1) |
+p (1) | salt (16) | nonce (12) | AES-256-GCM of the document | tag (16). Everything before the ciphertext is authenticated with it.
 """
 
+import hmac
 import json
 import os
 import stat
 import struct
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,29 +17,33 @@ from Crypto.Cipher import AES
 from Crypto.Protocol.KDF import scrypt
 
 from config.state_files import replace_durably
-from security_module.registers import Client, MacRegister, ModuleKeys, VendingRegister
+from security_module.registers import Client, MacRegister, ModuleKeys, Sender, VendingRegister
 from security_module.roles import Role
+from security_module.sealed_store import (
+    FROM_SHARES,
+    SCRYPT_LOG2_N_MAX,
+    SCRYPT_P,
+    SCRYPT_R,
+    STORE_OCTETS_MAX,
+    TAG_OCTETS,
+    Kek,
+    RandomOctets,
+    StoreError,
+    open_document,
+    read_header,
+    seal_document,
+    version_of,
+)
 from sts.codes import BaseDate, EncryptionAlgorithm, KeyAlgorithm, KeyType
 from vending.secret import Secret
 
-STORE_VERSION = 1
-STORE_OCTETS_MAX = 4 * 1024 * 1024
-"""A thousand registers take less than one megabyte; anything larger is not ours."""
-SCRYPT_LOG2_N = 15
-"""About 0.1 s and 32 MB per guess."""
-SCRYPT_LOG2_N_MAX = 20
-"""A forged header must not make us take all the memory there is."""
 PASSPHRASE_OCTETS_MIN = 12
 
-_MAGIC = b"EUDORAKS"
-_HEADER = struct.Struct(">8sBBBB16s12s")
-_TAG_OCTETS = 16
-_SCRYPT_R = 8
-_SCRYPT_P = 1
+_VERSION_1_HEADER = struct.Struct(">8sBBBB16s12s")
 
 
-class StoreError(Exception):
-    """The store cannot be used: it is missing, readable by others, damaged, or the passphrase is wrong."""
+class NeedsCustodians(StoreError):
+    """No passphrase opens this store; its custodians do."""
 
 
 def read_passphrase(path: Path) -> Secret[bytes]:
@@ -78,55 +82,65 @@ def write_private(path: Path, content: bytes) -> None:
     replace_durably(path, content)
 
 
-def seal(keys: ModuleKeys, passphrase: Secret[bytes], random_octets: Callable[[int], bytes]) -> bytes:
-    """Encrypt *keys* under *passphrase*.
+def seal(keys: ModuleKeys, kek: Kek, random_octets: RandomOctets) -> bytes:
+    """Encrypt *keys* under *kek*, with a fresh data key.
 
     Args:
         keys: what to keep.
-        passphrase: from `read_passphrase`.
+        kek: of `sealed_store`.
         random_octets: returns that many octets from a cryptographic source.
     """
-    header = _HEADER.pack(
-        _MAGIC, STORE_VERSION, SCRYPT_LOG2_N, _SCRYPT_R, _SCRYPT_P, random_octets(16), random_octets(12)
-    )
-    cipher = _cipher(header, passphrase)
-    ciphertext, tag = cipher.encrypt_and_digest(json.dumps(_to_document(keys)).encode("utf-8"))
-    return header + bytes(ciphertext) + bytes(tag)
+    return seal_document(json.dumps(_to_document(keys)).encode("utf-8"), kek, random_octets)
 
 
-def unseal(sealed: bytes, passphrase: Secret[bytes]) -> ModuleKeys:
+def unseal(sealed: bytes, kek: Kek) -> ModuleKeys:
     """Decrypt what `seal` made.
 
     Raises:
-        StoreError: another format or version, a changed bit, or the wrong passphrase.
+        StoreError: another format or version, a changed bit, or the wrong key.
     """
-    if len(sealed) < _HEADER.size + _TAG_OCTETS or not sealed.startswith(_MAGIC):
-        raise StoreError("this is not a key store")
-    header = sealed[: _HEADER.size]
-    _, version, log2_n, r, p, _, _ = _HEADER.unpack(header)
-    if version != STORE_VERSION:
-        raise StoreError(f"key store version {version}, this program reads {STORE_VERSION}")
-    if not 1 <= log2_n <= SCRYPT_LOG2_N_MAX or (r, p) != (_SCRYPT_R, _SCRYPT_P):
-        raise StoreError("the cost in the header of the key store is not one that this program uses")
-    cipher = _cipher(header, passphrase)
-    try:
-        plain = cipher.decrypt_and_verify(sealed[_HEADER.size : -_TAG_OCTETS], sealed[-_TAG_OCTETS:])
-    except ValueError as error:
-        raise StoreError("the key store is damaged or the passphrase is wrong") from error
-    return _from_document(json.loads(plain))
+    return _from_document(json.loads(open_document(sealed, kek)))
+
+
+def unseal_with_passphrase(sealed: bytes, passphrase: Secret[bytes]) -> ModuleKeys:
+    """Decrypt a store of either version that a passphrase opens.
+
+    Raises:
+        StoreError: another format or version, a changed bit, the wrong passphrase, or a store that needs its custodians.
+    """
+    if version_of(sealed) == 1:
+        return _unseal_version_1(sealed, passphrase)
+    header = read_header(sealed)
+    if header.source == FROM_SHARES:
+        raise NeedsCustodians(f"the key store opens with {header.threshold} shares of its custodians")
+    return unseal(sealed, header.kek_from_passphrase(passphrase))
+
+
+def read_store(path: Path) -> bytes:
+    """Read the sealed file; `StoreError` if it is missing, too large, or open to others."""
+    return _read_private(path)
 
 
 def load(path: Path, passphrase: Secret[bytes]) -> ModuleKeys:
-    """Read and decrypt the store at *path*; `StoreError` if it cannot be used."""
-    return unseal(_read_private(path), passphrase)
+    """Read and decrypt the store at *path* with a passphrase; `StoreError` if it cannot be used."""
+    return unseal_with_passphrase(_read_private(path), passphrase)
 
 
-def _cipher(header: bytes, passphrase: Secret[bytes]) -> Any:
-    _, _, log2_n, r, p, salt, nonce = _HEADER.unpack(header)
+def _unseal_version_1(sealed: bytes, passphrase: Secret[bytes]) -> ModuleKeys:
+    if len(sealed) < _VERSION_1_HEADER.size + TAG_OCTETS:
+        raise StoreError("this is not a key store")
+    header = sealed[: _VERSION_1_HEADER.size]
+    _, _, log2_n, r, p, salt, nonce = _VERSION_1_HEADER.unpack(header)
+    if not 1 <= log2_n <= SCRYPT_LOG2_N_MAX or (r, p) != (SCRYPT_R, SCRYPT_P):
+        raise StoreError("the cost in the header of the key store is not one that this program uses")
     key = scrypt(passphrase.reveal(), salt, key_len=32, N=1 << log2_n, r=r, p=p)
-    cipher = AES.new(key, AES.MODE_GCM, nonce=nonce, mac_len=_TAG_OCTETS)
+    cipher = AES.new(key, AES.MODE_GCM, nonce=nonce, mac_len=TAG_OCTETS)
     cipher.update(header)
-    return cipher
+    try:
+        plain = cipher.decrypt_and_verify(sealed[_VERSION_1_HEADER.size : -TAG_OCTETS], sealed[-TAG_OCTETS:])
+    except ValueError as error:
+        raise StoreError("the key store is damaged or the passphrase is wrong") from error
+    return _from_document(json.loads(plain))
 
 
 def _to_document(keys: ModuleKeys) -> dict[str, Any]:
@@ -147,10 +161,24 @@ def _to_document(keys: ModuleKeys) -> dict[str, Any]:
             {"name": client.name, "role": client.role.value, "spki_sha256": client.spki_sha256}
             for client in keys.clients.values()
         ],
+        "key_load_key": keys.key_load_key.reveal().hex() if keys.key_load_key else None,
+        "audit_key": keys.audit_key.reveal().hex() if keys.audit_key else None,
+        "senders": [
+            {"name": sender.name, "public_key": sender.public_key, "last_serial": sender.last_serial}
+            for sender in keys.senders.values()
+        ],
     }
 
 
 def _vending_to_document(register: VendingRegister) -> dict[str, Any]:
+    return {
+        **_vending_rules(register),
+        "key": register.key.reveal().hex(),
+        "selection_secret": register.selection_secret.reveal().hex(),
+    }
+
+
+def _vending_rules(register: VendingRegister) -> dict[str, Any]:
     return {
         "register_id": register.register_id,
         "supply_group_code": register.supply_group_code,
@@ -163,30 +191,53 @@ def _vending_to_document(register: VendingRegister) -> dict[str, Any]:
         "subclasses": sorted(register.subclasses),
         "active_from": register.active_from.isoformat(),
         "expires_at": register.expires_at.isoformat() if register.expires_at else None,
+        "issued_until": register.issued_until.isoformat() if register.issued_until else None,
         "tid_window_minutes": register.tid_window_minutes,
         "units_per_token_max_tenths": register.units_per_token_max_tenths,
         "units_limit_tenths": register.units_limit_tenths,
+        "units_per_day_limit_tenths": register.units_per_day_limit_tenths,
+        "money_limit_centavos": register.money_limit_centavos,
+        "money_per_day_limit_centavos": register.money_per_day_limit_centavos,
+        "floor_centavos_per_unit": register.floor_centavos_per_unit,
         "is_inhibited": register.is_inhibited,
         "is_test": register.is_test,
-        "key": register.key.reveal().hex(),
-        "selection_secret": register.selection_secret.reveal().hex(),
     }
+
+
+def to_public_document(keys: ModuleKeys) -> list[dict[str, Any]]:
+    """Return every register as it is sealed, in ascending order, with check values in the place of secrets."""
+    vending = {
+        register_id: {
+            **_vending_rules(register),
+            "key": register.kcv,
+            "selection_secret": hmac.digest(register.selection_secret.reveal(), b"\x00", "sha256")[:3].hex(),
+        }
+        for register_id, register in keys.vending.items()
+    }
+    mac = {
+        each["register_id"]: {**each, "key": keys.mac[each["register_id"]].kcv} for each in _to_document(keys)["mac"]
+    }
+    return [register for _, register in sorted({**vending, **mac}.items())]
 
 
 def _from_document(document: dict[str, Any]) -> ModuleKeys:
     vending = [_vending_from_document(each) for each in document["vending"]]
     mac = [MacRegister(**{**each, "key": Secret(bytes.fromhex(each["key"]))}) for each in document["mac"]]
     clients = [Client(**{**each, "role": Role(each["role"])}) for each in document["clients"]]
+    key_load_key = document.get("key_load_key")  # Version 1 had neither this nor senders nor an audit key.
+    audit_key = document.get("audit_key")
     return ModuleKeys(
         module_id=document["module_id"],
         vending={register.register_id: register for register in vending},
         mac={register.register_id: register for register in mac},
         clients={client.spki_sha256: client for client in clients},
+        key_load_key=Secret(bytes.fromhex(key_load_key)) if key_load_key else None,
+        audit_key=Secret(bytes.fromhex(audit_key)) if audit_key else None,
+        senders={each["public_key"]: Sender(**each) for each in document.get("senders", ())},
     )
 
 
 def _vending_from_document(document: dict[str, Any]) -> VendingRegister:
-    expires_at = document["expires_at"]
     return VendingRegister(
         **{
             **document,
@@ -196,8 +247,13 @@ def _vending_from_document(document: dict[str, Any]) -> VendingRegister:
             "encryption_algorithms": frozenset(map(EncryptionAlgorithm, document["encryption_algorithms"])),
             "subclasses": frozenset(document["subclasses"]),
             "active_from": datetime.fromisoformat(document["active_from"]),
-            "expires_at": datetime.fromisoformat(expires_at) if expires_at else None,
+            "expires_at": _moment(document["expires_at"]),
+            "issued_until": _moment(document.get("issued_until")),  # Younger than the first stores.
             "key": Secret(bytes.fromhex(document["key"])),
             "selection_secret": Secret(bytes.fromhex(document["selection_secret"])),
         }
     )
+
+
+def _moment(written: str | None) -> datetime | None:
+    return datetime.fromisoformat(written) if written else None

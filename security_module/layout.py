@@ -1,6 +1,7 @@
 """Where things lie in the module's directory. Nothing of it belongs in a repository or a backup that others read."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 
@@ -21,9 +22,23 @@ class Layout:
         return self.directory / "passphrase"
 
     @property
+    def change_lock(self) -> Path:
+        """Held by whoever changes the store; not by the process that runs, which reads it once."""
+        return self.directory / "change.lock"
+
+    def protocol(self, at: datetime) -> Path:
+        """The printed record of what was done to the keys at *at*; nothing in it is secret."""
+        return self.directory / f"protocol-{at:%Y%m%dT%H%M%SZ}.txt"
+
+    @property
     def mint_log(self) -> Path:
         """Request ids, counters and audit chain."""
         return self.directory / "mint.sqlite3"
+
+    @property
+    def audit_public_key(self) -> Path:
+        """What verifies the audit; written at each start, not secret. Who verifies keeps a copy of his own."""
+        return self.directory / "audit-public.pem"
 
     @property
     def lock(self) -> Path:

@@ -3,11 +3,10 @@
 import fcntl
 import logging
 import os
-import resource
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +15,32 @@ from twisted.internet import ssl
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorCore, IReactorFromThreads, IReactorSSL, IReactorTime
+from twisted.internet.task import LoopingCall
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import ILogObserver, LogEvent, globalLogBeginner
+from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 from zope.interface import provider
 
-from config.state_files import write_run_file
-from security_module.group_commit import GroupCommit
-from security_module.key_store import load, read_passphrase
+from config.state_files import replace_durably, write_run_file
+from security_module.audit_chain import AuditKey
+from security_module.clock import machine_now, machine_ticks
+from security_module.group_commit import GroupCommit, RunInThread
+from security_module.hardening import harden
+from security_module.key_store import (
+    NeedsCustodians,
+    read_passphrase,
+    read_store,
+    to_public_document,
+    unseal,
+    unseal_with_passphrase,
+)
 from security_module.layout import Layout
 from security_module.macs import MacBook
-from security_module.mint_log import Decision, MintLog
+from security_module.mint_log import MintLog
 from security_module.minting import Mint
 from security_module.registers import ModuleKeys
+from security_module.sealed_store import FROM_SHARES, STORE_VERSION, Kek, read_header, version_of
 from security_module.server import Links, ModuleFactory, stop
 from security_module.session import Module
 from sts.tables import PRODUCTION, load_tables
@@ -36,6 +48,8 @@ from sts.tables import PRODUCTION, load_tables
 PASSPHRASE_FILE_VARIABLE = "EUDORA_SECURITY_MODULE_PASSPHRASE_FILE"  # noqa: S105
 CREDENTIALS_VARIABLE = "CREDENTIALS_DIRECTORY"
 CREDENTIAL_NAME = "security-module-passphrase"
+HEAD_SECONDS = 60.0
+"""How long what was minted may be without a signature that vouches for it."""
 
 _log = structlog.get_logger()
 
@@ -60,12 +74,16 @@ def passphrase_file(directory: Path, environment: Mapping[str, str]) -> Path:
 
 
 def open_keys(directory: Path, environment: Mapping[str, str]) -> ModuleKeys:
-    """Open the sealed store of *directory*.
+    """Open the sealed store of *directory* without people.
 
     Raises:
+        NeedsCustodians: it is sealed under shares.
         StoreError: missing, damaged, readable by others, or the passphrase is wrong.
     """
-    return load(Layout(directory).store, read_passphrase(passphrase_file(directory, environment)))
+    sealed = read_store(Layout(directory).store)
+    if version_of(sealed) == STORE_VERSION and (header := read_header(sealed)).source == FROM_SHARES:
+        raise NeedsCustodians(f"{directory}: sealed under {header.threshold} shares of its custodians (--unseal)")
+    return unseal_with_passphrase(sealed, read_passphrase(passphrase_file(directory, environment)))
 
 
 def tls_options(layout: Layout) -> ssl.CertificateOptions:
@@ -121,7 +139,7 @@ def assemble(
     keys: ModuleKeys,
     mint_log: MintLog,
     clock: IReactorTime,
-    run_in_thread: Callable[[Callable[[], list[Decision]]], Deferred[list[Decision]]],
+    run_in_thread: RunInThread,
     now: Callable[[], datetime],
 ) -> Links:
     """Put a module together around its parts; the caller listens with `ModuleFactory` on the result."""
@@ -133,16 +151,23 @@ def assemble(
         commits=commits,
         counts=mint_log.counts,
         clock_unix_milliseconds=lambda: int(now().timestamp() * 1000),
+        answered=lambda: links.flush(),
     )
     links = Links(module=module, clock=clock)
     return links
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)  # noqa: TID251
+def open_mint_log(layout: Layout, keys: ModuleKeys) -> MintLog:
+    """Open the mint log of a module on the machine's clock, with its audit key."""
+    audit_key = AuditKey(keys.module_id, keys.audit_key) if keys.audit_key is not None else None
+    if audit_key is None:
+        _log.warning("audit.unsigned", reason="the key store is of an old version and has no audit key")
+    else:
+        replace_durably(layout.audit_public_key, audit_key.public_pem())
+    return MintLog(layout.mint_log, keys.vending, machine_now, audit_key=audit_key, ticks=machine_ticks)
 
 
-def run(directory: Path, *, host: str, port: int, run_file: Path | None) -> None:
+def run(directory: Path, *, host: str, port: int, run_file: Path | None, kek: Kek | None = None) -> None:
     """Run the security module until SIGTERM or SIGINT.
 
     Args:
@@ -150,6 +175,7 @@ def run(directory: Path, *, host: str, port: int, run_file: Path | None) -> None
         host: address to listen on.
         port: 0 takes a free one.
         run_file: where to write ``{"host", "port", "pid"}`` once listening; removed at the end. None: nowhere.
+        kek: rebuilt from the custodians' shares; None: the store opens with a passphrase.
 
     Raises:
         StoreError: the keys cannot be opened.
@@ -159,17 +185,25 @@ def run(directory: Path, *, host: str, port: int, run_file: Path | None) -> None
     """
     from twisted.internet import reactor  # noqa: TID251
 
-    # A core dump of this process would be a copy of the keys.
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    harden()
     _configure_logging()
     layout = Layout(directory)
-    keys = open_keys(directory, os.environ)
+    keys = open_keys(directory, os.environ) if kek is None else unseal(read_store(layout.store), kek)
     with _only_process(layout.lock):
-        mint_log = MintLog(layout.mint_log, keys.vending, _now)
+        mint_log = open_mint_log(layout, keys)
         try:
+            mint_log.start(
+                to_public_document(keys), module=keys.module_id, unsealed_by="custodians" if kek else "passphrase"
+            )
             _serve(reactor, layout, keys, mint_log, host, port, run_file)  # type: ignore[arg-type]
+            mint_log.stop()
         finally:
             mint_log.close()
+
+
+def _head_failed(failure: Failure) -> None:
+    # The disk may be full; what was minted meanwhile is vouched for by the next head.
+    _log.error("audit.head_failed", error=repr(failure.value))
 
 
 def _serve(
@@ -182,7 +216,7 @@ def _serve(
     run_file: Path | None,
 ) -> None:
     writer = ThreadPool(1, 1, "mint-log")
-    links = assemble(keys, mint_log, reactor, lambda work: deferToThreadPool(reactor, writer, work), _now)
+    links = assemble(keys, mint_log, reactor, lambda work: deferToThreadPool(reactor, writer, work), machine_now)
     listener = reactor.listenSSL(port, ModuleFactory(links), tls_options(layout), interface=host)
     address = listener.getHost()
     assert isinstance(address, IPv4Address | IPv6Address)
@@ -203,6 +237,12 @@ def _serve(
         _log.info("module.stopping")
         return stop(links, stop_listening)
 
+    def sign_head() -> Deferred[None]:
+        return links.module.commits.run(lambda log: log.sign_head()).addErrback(_head_failed)
+
+    heads = LoopingCall(sign_head)
+    heads.clock = reactor
+    heads.start(HEAD_SECONDS, now=False).addErrback(_head_failed)
     reactor.addSystemEventTrigger("before", "shutdown", before_shutdown)
     reactor.addSystemEventTrigger("during", "shutdown", writer.stop)
     _log.info(

@@ -1,45 +1,36 @@
-"""What was minted: every request id with the digest of its content, a count per register, and a hash chain over all of it.
+"""What was minted and what was done with the module: every request id with its verdict, counters, and a signed hash chain over all of it.
 
 One SQLite file, one writer. A batch is one transaction, durable (WAL, synchronous=FULL) when `MintLog.decide` returns; only then may
 its tokens leave. No token is stored: it is computed again from the same request.
 """
 
-import hashlib
-import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
-from messages.security_module import MintRequest, RegisterCount, Status
+from messages.security_module import MINTS_PER_REPLY_MAX, MintRecord, MintRequest, RegisterCount, Status
+from security_module import mint_store
+from security_module.audit_chain import (
+    AUDIT_KEY_OCTETS,
+    AuditKey,
+    act_line,
+    canonical,
+    content_of,
+    mint_line,
+    next_link,
+)
+from security_module.clock import BEHIND_SECONDS_MAX, WatchedClock
+from security_module.mint_store import Key, MintLogError, Row
 from security_module.registers import VendingRegister
-from security_module.rules import find_refusal
+from security_module.rules import Tally, counted_centavos, find_refusal
+from vending.calendar import local_date
 
-SCHEMA_VERSION = 1
-LOOKUP_MAX = 500
-"""Request ids per SELECT: far below SQLite's limit on bound values, which is 999 in its oldest builds."""
-_CHAIN_START = bytes(32)
-
-_SCHEMA = """
-CREATE TABLE mint (
-    sequence INTEGER PRIMARY KEY,
-    request_id INTEGER NOT NULL UNIQUE,
-    digest BLOB NOT NULL,
-    register_id INTEGER NOT NULL,
-    tokens INTEGER NOT NULL,
-    units_tenths INTEGER NOT NULL,
-    status TEXT NOT NULL,
-    decided_at TEXT NOT NULL,
-    chain BLOB NOT NULL
-);
-CREATE TABLE counter (
-    register_id INTEGER PRIMARY KEY,
-    requests INTEGER NOT NULL,
-    tokens INTEGER NOT NULL,
-    units_tenths INTEGER NOT NULL
-);
-"""
+SEGMENT_RECORDS = 10_000
+"""A head is signed at least after so many records: what is beyond the last head is not vouched for yet."""
+SILENCE_SECONDS_MAX = 3_600.0
+"""A head is signed at least so often, also when nothing happened: it proves that nothing did."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,71 +49,106 @@ class Decision:
     is_repeat: bool
 
 
-# Sequence, request id (signed), digest, register, tokens, units in tenths, name of the status, time, chain: as it stands in the table.
-_Row = tuple[int, int, bytes, int, int, int, str, str, bytes]
 _DONE = Decision(status=Status.OK, is_repeat=False)
+_IN_DOUBT = Decision(status=Status.CLOCK_IN_DOUBT, is_repeat=False)
 
 
-class MintLogError(Exception):
-    """The log cannot be trusted: another version, or its chain or its counters do not agree with its rows."""
+class _Draft:
+    """What one transaction will add: rows and counters on top of what is committed."""
 
+    def __init__(self, log: "MintLog", now: datetime) -> None:
+        self.now = now
+        self.at = now.isoformat()
+        self.day = local_date(now)
+        self.sequence, self.link = log.end
+        self.rows: list[Row] = []
+        self.tallies: dict[Key, Tally] = {}
+        self._committed = log.tallies
 
-def digest_of(request: MintRequest) -> bytes:
-    """Return 32 octets that tell the content of a request from any other under the same id."""
-    content = (
-        f"{request.register_id}|{request.pan}|{request.tariff_index}|{request.encryption_algorithm}|{request.subclass}|"
-        + ",".join(f"{tid}:{units}" for tid, units in request.tokens)
-    )
-    return hashlib.sha256(content.encode("ascii")).digest()
+    def tally(self, register_id: int, day: date | None) -> Tally:
+        """Return the tally of a register in its life (*day* None) or on *day*, as a copy that may be added to."""
+        key = (register_id, day)
+        found = self.tallies.get(key)
+        if found is None:
+            old = self._committed.get(key) or Tally()
+            found = Tally(old.requests, old.tokens, old.units_tenths, old.charged_centavos)
+            self.tallies[key] = found
+        return found
+
+    def mint(self, request: MintRequest, status: Status, content: bytes) -> None:
+        """Add the record of a mint or of its refusal."""
+        self._add(mint_line(self.sequence + 1, self.at, request, status, content), request.request_id, content, status)
+
+    def act(self, act: str, **details: Any) -> None:
+        """Add the record of an act."""
+        self._add(act_line(self.sequence + 1, self.at, act, details), None, None, None)
+
+    def _add(self, line: str, request_id: int | None, content: bytes | None, status: Status | None) -> None:
+        self.sequence += 1
+        self.link = next_link(self.link, line)
+        signed = None if request_id is None else mint_store.signed(request_id)
+        self.rows.append((self.sequence, signed, content, status and status.code, line, self.link))
 
 
 class MintLog:
-    """Decides and records mint requests. Used from one thread at a time."""
+    """Decides and records mint requests, and records what else is to be audited. Used from one thread at a time.
 
-    def __init__(self, path: Path, registers: Mapping[int, VendingRegister], now: Callable[[], datetime]) -> None:
+    Attributes:
+        end: sequence and link of the last record.
+        tallies: by register, and local day or None for its life, as of the last commit.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        registers: Mapping[int, VendingRegister],
+        now: Callable[[], datetime],
+        *,
+        audit_key: AuditKey | None = None,
+        ticks: Callable[[], float] | None = None,
+    ) -> None:
         """Open or make the log.
 
         Args:
             path: the SQLite file.
             registers: the vending registers, for their rules.
             now: the module's clock, aware, UTC.
+            audit_key: signs heads; None: the chain has none.
+            ticks: see `WatchedClock`; None: *now* is not watched for steps, because it is not a real clock.
 
         Raises:
             MintLogError: the file is of another version.
         """
         self._registers = registers
-        self._now = now
-        self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._audit_key = audit_key
+        self._content_key = audit_key.content_key.reveal() if audit_key is not None else bytes(AUDIT_KEY_OCTETS)
+        # Without ticks the clock is its own measure: then only what is behind the records is in doubt.
+        self._clock = WatchedClock(now, ticks or (lambda: now().timestamp()))
+        self._database = mint_store.open_store(path)
         try:
-            self._prepare()
             self._load()
         except BaseException:
             self._database.close()
             raise
-
-    def _prepare(self) -> None:
-        run = self._database.execute
-        run("PRAGMA journal_mode=WAL")
-        run("PRAGMA synchronous=FULL")
-        run("PRAGMA busy_timeout=5000")
-        (version,) = run("PRAGMA user_version").fetchone()
-        if version == 0:
-            self._database.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version={SCHEMA_VERSION};COMMIT;")
-        elif version != SCHEMA_VERSION:
-            raise MintLogError(f"mint log version {version}, this program writes {SCHEMA_VERSION}")
+        self._was_in_doubt = False
 
     def _load(self) -> None:
-        """Read what must agree with the last commit: counters, and the end of the chain."""
-        counts = self._database.execute("SELECT register_id, requests, tokens, units_tenths FROM counter")
-        self._counts = {row[0]: _count(*row) for row in counts}
-        last = self._database.execute("SELECT sequence, chain FROM mint ORDER BY sequence DESC LIMIT 1").fetchone()
-        self._sequence: int = last[0] if last is not None else 0
-        self._chain: bytes = last[1] if last is not None else _CHAIN_START
+        """Read what must agree with the last commit: counters, the end of the chain, the last trusted time."""
+        self.tallies = mint_store.read_tallies(self._database)
+        self.end = mint_store.read_end(self._database)
+        self._days = mint_store.read_days(self._database)
+        self._newest = mint_store.read_newest(self._database)
+        head = mint_store.read_last_head(self._database)
+        self._head_sequence = head.sequence if head is not None else 0
+        self._head_at = datetime.fromisoformat(head.signed_at) if head is not None else None
 
     def counts(self) -> tuple[RegisterCount, ...]:
         """Return what each vending register has minted, as of the last commit."""
-        found = self._counts
-        return tuple(found.get(each) or _count(each) for each in sorted(found.keys() | self._registers.keys()))
+        lives = {register_id: tally for (register_id, day), tally in self.tallies.items() if day is None}
+        none = Tally()
+        return tuple(
+            mint_store.count_of(each, lives.get(each, none)) for each in sorted(lives.keys() | self._registers.keys())
+        )
 
     def decide(self, candidates: Sequence[Candidate]) -> list[Decision]:
         """Decide a batch in one transaction and make it durable.
@@ -132,138 +158,171 @@ class MintLog:
 
         Returns:
             One decision per candidate, in the same order. What was decided before stays decided, whatever the rules say now:
-            a repeat of a done request is done, one of a refused request is refused.
+            a repeat of a done request is done, one of a refused request is refused. While the clock is in doubt nothing new is
+            decided: `Status.CLOCK_IN_DOUBT`, and no record under the id.
 
         Raises:
             sqlite3.Error: nothing is known of the outcome; the caller answers that, and may go on with the next batch.
         """
-        known = self._find([candidate.request.request_id for candidate in candidates])
-        counts = dict(self._counts)
-        sequence, chain = self._sequence, self._chain
-        now = self._now()
-        decided_at = now.isoformat()
-        rows: list[_Row] = []
+        draft = self._draft()
+        is_in_doubt = self._is_in_doubt(draft)
+        known = mint_store.find(self._database, [candidate.request.request_id for candidate in candidates])
         decisions: list[Decision] = []
         for candidate in candidates:
             request = candidate.request
-            digest = digest_of(request)
+            content = content_of(request, self._content_key)
             before = known.get(request.request_id)
             if before is not None:
-                status = before[1] if before[0] == digest else Status.REQUEST_CONFLICT
-                decisions.append(Decision(status=status, is_repeat=True))
-                continue
-            status = self._judge(candidate, counts, now)
-            sequence += 1
-            row = _make_row(sequence, request, digest, status, decided_at, chain)
-            chain = row[-1]
-            rows.append(row)
-            known[request.request_id] = (digest, status)
-            decisions.append(_DONE if status is Status.OK else Decision(status=status, is_repeat=False))
-        if rows:
-            self._write(rows, counts)
-            self._counts, self._sequence, self._chain = counts, sequence, chain
+                decisions.append(_repeated(before, content, request.charged_centavos))
+            elif is_in_doubt:
+                decisions.append(_IN_DOUBT)
+            else:
+                status = self._judge(candidate, draft)
+                draft.mint(request, status, content)
+                known[request.request_id] = (content, status, request.charged_centavos)
+                decisions.append(_DONE if status is Status.OK else Decision(status=status, is_repeat=False))
+        self._write(draft)
         return decisions
 
-    def _judge(self, candidate: Candidate, counts: dict[int, RegisterCount], now: datetime) -> Status:
+    def _judge(self, candidate: Candidate, draft: _Draft) -> Status:
         if candidate.refusal is not Status.OK:
             return candidate.refusal
         request = candidate.request
         register = self._registers.get(request.register_id)
         if register is None:
             return Status.UNKNOWN_REGISTER
-        count = counts.get(register.register_id) or _count(register.register_id)
-        refusal = find_refusal(register, request, now=now, count=count)
+        life = draft.tally(register.register_id, None)
+        day = draft.tally(register.register_id, draft.day)
+        refusal = find_refusal(register, request, now=draft.now, life=life, day=day)
         if refusal is not None:
             return refusal
-        counts[register.register_id] = _count(
-            register.register_id,
-            count.requests + 1,
-            count.tokens + len(request.tokens),
-            count.units_tenths + sum([units for _, units in request.tokens]),
-        )
+        added = len(request.tokens), sum([units for _, units in request.tokens]), counted_centavos(register, request)
+        life.add(*added)
+        day.add(*added)
         return Status.OK
 
-    def _find(self, request_ids: Sequence[int]) -> dict[int, tuple[bytes, Status]]:
-        found: dict[int, tuple[bytes, Status]] = {}
-        for start in range(0, len(request_ids), LOOKUP_MAX):
-            some = [_signed(each) for each in request_ids[start : start + LOOKUP_MAX]]
-            marks = ",".join("?" * len(some))
-            query = f"SELECT request_id, digest, status FROM mint WHERE request_id IN ({marks})"  # noqa: S608
-            for request_id, digest, status in self._database.execute(query, some):
-                found[_unsigned(request_id)] = (digest, Status[status])
-        return found
+    def _draft(self) -> _Draft:
+        reading = self._clock.read()
+        draft = _Draft(self, reading.now)
+        if reading.step_seconds:
+            draft.act("clock_step", seconds=round(reading.step_seconds, 1))
+        return draft
 
-    def _write(self, rows: Sequence[_Row], counts: Mapping[int, RegisterCount]) -> None:
-        changed = [count for register_id, count in counts.items() if self._counts.get(register_id) != count]
-        run = self._database
-        run.execute("BEGIN IMMEDIATE")
+    def _is_in_doubt(self, draft: _Draft) -> bool:
+        is_in_doubt = self._newest is not None and draft.now < self._newest - timedelta(seconds=BEHIND_SECONDS_MAX)
+        if is_in_doubt is not self._was_in_doubt:
+            draft.act("clock_in_doubt" if is_in_doubt else "clock_right_again", newest=str(self._newest))
+            self._was_in_doubt = is_in_doubt
+        return is_in_doubt
+
+    def record(self, act: str, **details: Any) -> None:
+        """Record one act, durably: a start, a stop, keys, a refusal because of a role. No secret may stand in *details*."""
+        draft = self._draft()
+        draft.act(act, **details)
+        self._write(draft)
+
+    def start(self, registers: Sequence[Mapping[str, Any]], **details: Any) -> None:
+        """Record that the module was started and how its registers differ from those that it was started with before.
+
+        Whatever changed the sealed store meanwhile, an added, changed or removed key and a changed limit are seen here.
+
+        Args:
+            registers: all, without their secrets, each with its ``register_id``; its check value stands in the place of the key.
+            details: what else is to be recorded.
+        """
+        draft = self._draft()
+        draft.act("start", **details)
+        self._is_in_doubt(draft)
+        old = mint_store.read_registers(self._database)
+        new = {str(each["register_id"]): dict(each) for each in registers}
+        for register_id in sorted(old.keys() | new.keys(), key=int):
+            before, after = old.get(register_id), new.get(register_id)
+            if before is None or after is None:
+                draft.act(
+                    "key_removed" if after is None else "key_loaded", register=int(register_id), rules=after or before
+                )
+            elif before != after:
+                changed = {name: [before.get(name), after[name]] for name in after if before.get(name) != after[name]}
+                act = "key_replaced" if changed.keys() & {"key", "kcv"} else "rules_changed"
+                draft.act(act, register=int(register_id), changed=changed)
+        self._write(draft, {"registers": canonical(new)})
+        self.sign_head(is_forced=True)
+
+    def stop(self) -> None:
+        """Record that the module was stopped in order, and sign the end."""
+        self.record("stop")
+        self.sign_head(is_forced=True)
+
+    def accept_clock(self) -> None:
+        """Take the clock as right, although it is behind the records: an operator says so."""
+        draft = self._draft()
+        draft.act("clock_accepted", newest=str(self._newest))
+        self._newest, self._was_in_doubt = draft.now, False
+        self._write(draft, {"newest": draft.at})
+
+    def sign_head(self, *, is_forced: bool = False) -> None:
+        """Sign the end of the chain if there is something new, or nothing was said for long."""
+        if self._audit_key is None:
+            return
+        now = self._clock.read().now
+        is_silent = self._head_at is None or abs((now - self._head_at).total_seconds()) >= SILENCE_SECONDS_MAX
+        if is_forced or is_silent or self.end[0] > self._head_sequence:
+            head = self._audit_key.sign(*self.end, now)
+            mint_store.write(self._database, mint_store.Change(heads=(head,)))
+            self._head_sequence, self._head_at = head.sequence, now
+
+    def mints_of(self, day: date, after_sequence: int) -> tuple[MintRecord, ...]:
+        """Return what was minted on a local day, at most `MINTS_PER_REPLY_MAX` records after *after_sequence*."""
+        return mint_store.mints_of(self._database, day, after_sequence, MINTS_PER_REPLY_MAX)
+
+    def verdicts(self, request_ids: Sequence[int]) -> tuple[tuple[int, Status], ...]:
+        """Return the status of those of *request_ids* that were decided."""
+        found = mint_store.find(self._database, request_ids)
+        return tuple((request_id, status) for request_id, (_, status, _) in found.items())
+
+    def _write(self, draft: _Draft, state: Mapping[str, str] | None = None) -> None:
+        if not draft.rows:
+            return
+        head = None
+        if self._audit_key is not None and draft.sequence // SEGMENT_RECORDS > self.end[0] // SEGMENT_RECORDS:
+            head = self._audit_key.sign(draft.sequence, draft.link, draft.now)
+        newest = draft.now if self._newest is None else max(self._newest, draft.now)
+        state = dict(state or {})
+        if newest > draft.now:
+            state["newest"] = newest.isoformat()  # Else it stands in the last record.
+        # Both tallies of a register change together, by a done request only.
+        changed = {key: tally for key, tally in draft.tallies.items() if self.tallies.get(key, Tally()) != tally}
         try:
-            run.executemany("INSERT INTO mint VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
-            run.executemany(
-                "INSERT OR REPLACE INTO counter VALUES (?, ?, ?, ?)",
-                [(count.register_id, count.requests, count.tokens, count.units_tenths) for count in changed],
+            mint_store.write(
+                self._database,
+                mint_store.Change(
+                    rows=draft.rows,
+                    tallies={(register, day): tally for (register, day), tally in changed.items() if day is not None},
+                    last_sequence=draft.sequence,
+                    new_day=(draft.day, draft.rows[0][0]) if draft.day not in self._days else None,
+                    heads=() if head is None else (head,),
+                    state=state,
+                ),
             )
-            run.execute("COMMIT")
         except BaseException:
-            if run.in_transaction:
-                run.execute("ROLLBACK")
             self._load()
             raise
+        self._days.add(draft.day)
+        self.tallies.update(changed)
+        self.end, self._newest = (draft.sequence, draft.link), newest
+        if head is not None:
+            self._head_sequence, self._head_at = head.sequence, draft.now
 
     def close(self) -> None:
         """Close the file."""
         self._database.close()
 
 
-def _make_row(
-    sequence: int, request: MintRequest, digest: bytes, status: Status, decided_at: str, chain: bytes
-) -> _Row:
-    request_id, register_id, tokens = request.request_id, request.register_id, len(request.tokens)
-    units = sum([units for _, units in request.tokens])
-    name = status.name
-    link = _link(chain, f"{sequence}|{request_id}|{register_id}|{tokens}|{units}|{name}|{decided_at}", digest)
-    return sequence, _signed(request_id), digest, register_id, tokens, units, name, decided_at, link
+def _repeated(before: mint_store.Known, content: bytes, charged: int | None) -> Decision:
+    """Answer a request whose id was decided: with the same content as then, or not at all."""
+    first_content, status, first_charged = before
+    is_other = first_content != content or (charged is not None and first_charged not in (None, charged))
+    return Decision(status=Status.REQUEST_CONFLICT if is_other else status, is_repeat=True)
 
 
-def _link(chain: bytes, fields: str, digest: bytes) -> bytes:
-    return hashlib.sha256(chain + fields.encode("ascii") + digest).digest()
-
-
-def _count(register_id: int, requests: int = 0, tokens: int = 0, units_tenths: int = 0) -> RegisterCount:
-    return RegisterCount(register_id=register_id, requests=requests, tokens=tokens, units_tenths=units_tenths)
-
-
-def _signed(value: int) -> int:
-    """SQLite keeps 64 bits with a sign, the protocol 64 without."""
-    return value - (1 << 64) if value >> 63 else value
-
-
-def _unsigned(value: int) -> int:
-    return value + (1 << 64) if value < 0 else value
-
-
-def audit(path: Path) -> tuple[RegisterCount, ...]:
-    """Walk the whole log read-only, prove its chain and its counters, and return the counters.
-
-    Raises:
-        MintLogError: a row was changed or removed, or the counters do not equal the rows.
-    """
-    sums: dict[int, list[int]] = {}
-    chain = _CHAIN_START
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
-        database.execute("BEGIN")  # One snapshot, while the module may be running.
-        for row in database.execute("SELECT * FROM mint ORDER BY sequence"):
-            sequence, request_id, digest, register_id, tokens, units, status, decided_at, link = row
-            fields = f"{sequence}|{_unsigned(request_id)}|{register_id}|{tokens}|{units}|{status}|{decided_at}"
-            chain = _link(chain, fields, digest)
-            if chain != link:
-                raise MintLogError(f"the chain of the mint log breaks at row {sequence}")
-            if status == Status.OK.name:
-                total = sums.setdefault(register_id, [0, 0, 0])
-                total[0] += 1
-                total[1] += tokens
-                total[2] += units
-        stored = database.execute("SELECT register_id, requests, tokens, units_tenths FROM counter").fetchall()
-    if {row[0]: list(row[1:]) for row in stored} != sums:
-        raise MintLogError("the counters of the mint log do not equal its rows")
-    return tuple(_count(*row) for row in sorted(stored))
+__all__ = ["Candidate", "Decision", "MintLog", "MintLogError"]

@@ -2,8 +2,9 @@
 
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from Crypto.Cipher import AES, DES
 
@@ -40,6 +41,11 @@ class VendingRegister:
         tid_window_minutes: how far a token identifier may be behind the module's clock, and how far ahead; None: unlimited.
         units_per_token_max_tenths: largest single token.
         units_limit_tenths: most units that the register may mint in all its life; None: unlimited.
+        units_per_day_limit_tenths: likewise in one local day of the module's clock.
+        issued_until: aware; from it on the register issues no new credit, but tokens are still verified; None: no such end.
+        money_limit_centavos: most money that the register may mint for in all its life; None: unlimited.
+        money_per_day_limit_centavos: likewise in one local day.
+        floor_centavos_per_unit: what a unit counts at least in the money limits, whatever the request says was charged.
         is_inhibited: an operator stopped it.
         is_test: its keys may leave the module for virtual meters and terminals.
         key: the vending key, 8 octets (DKGA02) or 20 (DKGA04).
@@ -64,6 +70,11 @@ class VendingRegister:
     is_test: bool
     key: Secret[bytes]
     selection_secret: Secret[bytes]
+    issued_until: datetime | None = None
+    units_per_day_limit_tenths: int | None = None
+    money_limit_centavos: int | None = None
+    money_per_day_limit_centavos: int | None = None
+    floor_centavos_per_unit: int = 0
 
     def __post_init__(self) -> None:
         octets = len(self.key.reveal())
@@ -77,13 +88,36 @@ class VendingRegister:
         if not 0 <= self.register_id <= REGISTER_ID_MAX:
             raise ValueError(f"register {self.register_id} is not 16 bits")
 
+    def rules(self) -> dict[str, Any]:
+        """Return everything but the secrets, as it can be written down: to see from one start to the next what was changed."""
+        return {
+            "kcv": self.kcv,
+            "supply_group_code": self.supply_group_code,
+            "key_revision_number": self.key_revision_number,
+            "key_expiry_number": self.key_expiry_number,
+            "base_date": int(self.base_date),
+            "key_type": int(self.key_type),
+            "key_algorithm": int(self.key_algorithm),
+            "encryption_algorithms": sorted(int(each) for each in self.encryption_algorithms),
+            "subclasses": sorted(self.subclasses),
+            "active_from": self.active_from.isoformat(),
+            "expires_at": self.expires_at.isoformat() if self.expires_at else None,
+            "issued_until": self.issued_until.isoformat() if self.issued_until else None,
+            "tid_window_minutes": self.tid_window_minutes,
+            "units_per_token_max_tenths": self.units_per_token_max_tenths,
+            "units_limit_tenths": self.units_limit_tenths,
+            "units_per_day_limit_tenths": self.units_per_day_limit_tenths,
+            "money_limit_centavos": self.money_limit_centavos,
+            "money_per_day_limit_centavos": self.money_per_day_limit_centavos,
+            "floor_centavos_per_unit": self.floor_centavos_per_unit,
+            "is_inhibited": self.is_inhibited,
+            "is_test": self.is_test,
+        }
+
     @property
     def kcv(self) -> str:
         """Key check value, 6 hexadecimal digits: DES of zeros (DKGA02), HMAC-SHA256 of one zero octet (DKGA04)."""
-        key = self.key.reveal()
-        if self.key_algorithm is KeyAlgorithm.DKGA02:
-            return DES.new(key, DES.MODE_ECB).encrypt(bytes(8))[:_CHECK_VALUE_OCTETS].hex()  # noqa: S304
-        return hmac.digest(key, b"\x00", "sha256")[:_CHECK_VALUE_OCTETS].hex()
+        return vending_check_value(self.key_algorithm, self.key.reveal())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,11 +149,7 @@ class MacRegister:
     @property
     def kcv(self) -> str:
         """Key check value, 6 hexadecimal digits: the cipher over zeros (two-key TDES as E-D-E of single DES)."""
-        key = self.key.reveal()
-        if self.scheme == MacScheme.AES_CMAC:
-            return AES.new(key, AES.MODE_ECB).encrypt(bytes(16))[:_CHECK_VALUE_OCTETS].hex()
-        left, right = DES.new(key[:8], DES.MODE_ECB), DES.new(key[8:], DES.MODE_ECB)  # noqa: S304
-        return left.encrypt(right.decrypt(left.encrypt(bytes(8))))[:_CHECK_VALUE_OCTETS].hex()
+        return mac_check_value(self.scheme, self.key.reveal())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,13 +162,41 @@ class Client:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sender:
+    """Who may send key load files: pinned by people, never learned from a file.
+
+    Attributes:
+        name: as the people call him.
+        public_key: Ed25519, 32 octets in hexadecimal.
+        last_serial: of the last file that was taken; an old file is not taken again.
+    """
+
+    name: str
+    public_key: str
+    last_serial: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModuleKeys:
-    """Everything that the sealed store holds."""
+    """Everything that the sealed store holds.
+
+    Attributes:
+        module_id: who this module is.
+        vending: registers with vending keys, by id.
+        mac: registers with MAC keys, by id.
+        clients: who may connect, by pin.
+        key_load_key: X25519 private key, 32 octets, that key load files are encrypted to; None in stores of version 1.
+        senders: who may send key load files, by public key.
+        audit_key: Ed25519 private key, 32 octets, that signs the audit chain; None in stores of version 1.
+    """
 
     module_id: str
     vending: Mapping[int, VendingRegister]
     mac: Mapping[int, MacRegister]
     clients: Mapping[str, Client]
+    key_load_key: Secret[bytes] | None = None
+    senders: Mapping[str, Sender] = field(default_factory=dict)
+    audit_key: Secret[bytes] | None = None
 
     def __post_init__(self) -> None:
         if self.vending.keys() & self.mac.keys():
@@ -161,3 +219,18 @@ def has_odd_parity(key: bytes) -> bool:
 def with_odd_parity(key: bytes) -> bytes:
     """Set the lowest bit of each octet so that its number of ones is odd, as DES keys are written."""
     return bytes(octet if octet.bit_count() & 1 else octet ^ 1 for octet in key)
+
+
+def vending_check_value(algorithm: KeyAlgorithm, key: bytes) -> str:
+    """Return the check value of a vending key or of a component of one, 6 hexadecimal digits."""
+    if algorithm is KeyAlgorithm.DKGA02:
+        return DES.new(key, DES.MODE_ECB).encrypt(bytes(8))[:_CHECK_VALUE_OCTETS].hex()  # noqa: S304
+    return hmac.digest(key, b"\x00", "sha256")[:_CHECK_VALUE_OCTETS].hex()
+
+
+def mac_check_value(scheme: str, key: bytes) -> str:
+    """Return the check value of a MAC key or of a component of one, 6 hexadecimal digits."""
+    if scheme == MacScheme.AES_CMAC:
+        return AES.new(key, AES.MODE_ECB).encrypt(bytes(16))[:_CHECK_VALUE_OCTETS].hex()
+    left, right = DES.new(key[:8], DES.MODE_ECB), DES.new(key[8:], DES.MODE_ECB)  # noqa: S304
+    return left.encrypt(right.decrypt(left.encrypt(bytes(8))))[:_CHECK_VALUE_OCTETS].hex()

@@ -13,9 +13,9 @@ class Role(Enum):
     MANUFACTURER = "manufacturer"
     """Puts decoder keys into meters; of test registers only."""
     AUDITOR = "auditor"
-    """Reads counters, to compare them with what was sold."""
+    """Reads counters and what was minted, to compare them with what was sold."""
     OPERATOR = "operator"
-    """Watches the module."""
+    """Watches the module and answers for its clock."""
 
     def may(self, command: Command) -> bool:
         """Whether this role may ask *command*."""
@@ -27,6 +27,6 @@ _ALLOWED: dict[Role, frozenset[Command]] = {
         {Command.MINT, Command.VERIFY_TOKEN, Command.GENERATE_MAC, Command.VERIFY_MAC, Command.IDENTIFY}
     ),
     Role.MANUFACTURER: frozenset({Command.DECODER_KEY, Command.IDENTIFY}),
-    Role.AUDITOR: frozenset({Command.COUNTERS, Command.IDENTIFY}),
-    Role.OPERATOR: frozenset({Command.COUNTERS, Command.IDENTIFY}),
+    Role.AUDITOR: frozenset({Command.COUNTERS, Command.LIST_MINTS, Command.FIND_MINTS, Command.IDENTIFY}),
+    Role.OPERATOR: frozenset({Command.COUNTERS, Command.ACCEPT_CLOCK, Command.IDENTIFY}),
 }

@@ -5,16 +5,22 @@ from dataclasses import dataclass
 from functools import partial
 
 from messages.security_module import (
+    AcceptClock,
+    ClockAccepted,
     Command,
     CountersReply,
     DecoderKey,
     DecoderKeyReply,
     FieldError,
+    FindMints,
+    FindMintsReply,
     FrameReader,
     GenerateMac,
     Identify,
     IdentifyReply,
     LinkError,
+    ListMints,
+    ListMintsReply,
     MacReply,
     MacVerified,
     MintReply,
@@ -32,6 +38,7 @@ from messages.security_module import (
 )
 from security_module.group_commit import GroupCommit
 from security_module.macs import MacBook, MacRefused
+from security_module.mint_log import MintLog
 from security_module.minting import Mint, MintRefused
 from security_module.registers import ModuleKeys
 from security_module.roles import Role
@@ -39,6 +46,8 @@ from vending.secret import Secret
 
 MINTS_PER_LINK_MAX = 4_096
 """Mints of one link that may be under way: a switch gathers at most some hundreds; one client must not fill the queue of all."""
+QUESTIONS_PER_LINK_MAX = 4
+"""Questions to the log of one link that may be under way: each holds up the mints of all for some milliseconds."""
 
 _COMMAND_OF: dict[type[Request], Command] = {
     MintRequest: Command.MINT,
@@ -48,6 +57,9 @@ _COMMAND_OF: dict[type[Request], Command] = {
     ReadCounters: Command.COUNTERS,
     Identify: Command.IDENTIFY,
     DecoderKey: Command.DECODER_KEY,
+    ListMints: Command.LIST_MINTS,
+    FindMints: Command.FIND_MINTS,
+    AcceptClock: Command.ACCEPT_CLOCK,
 }
 
 
@@ -62,6 +74,7 @@ class Module:
         commits: records mints.
         counts: the counters as of the last commit.
         clock_unix_milliseconds: the module's clock.
+        answered: called when an answer was added outside of a batch of mints; sends it.
         is_stopping: set at shutdown; no mint is taken on any more.
     """
 
@@ -71,6 +84,7 @@ class Module:
     commits: GroupCommit
     counts: Callable[[], tuple[RegisterCount, ...]]
     clock_unix_milliseconds: Callable[[], int]
+    answered: Callable[[], None]
     is_stopping: bool = False
 
 
@@ -92,6 +106,8 @@ class Session:
         self._reader = FrameReader()
         self._output: list[bytes] = []
         self._mints_under_way = 0
+        self._questions_under_way = 0
+        self._refused: set[Command] = set()
 
     def receive(self, data: bytes) -> None:
         """Take octets; what can be answered at once is in `take_output` afterwards.
@@ -119,9 +135,12 @@ class Session:
             return
         kind = type(request)
         if kind not in self._allowed:
+            self._note_refusal(_COMMAND_OF[kind])
             self._answer(correlation_id, Refused(command=_COMMAND_OF[kind], status=Status.PERMISSION))
         elif isinstance(request, MintRequest):
             self._mint(correlation_id, request)
+        elif isinstance(request, ListMints | FindMints | AcceptClock):
+            self._ask_log(correlation_id, request)
         else:
             try:
                 self._answer(correlation_id, self._reply(request))
@@ -150,8 +169,30 @@ class Session:
                     clock_unix_milliseconds=module.clock_unix_milliseconds(),
                     check_values=module.keys.check_values(),
                 )
-            case MintRequest():
-                raise AssertionError("mints are answered by the group commit")
+            case MintRequest() | ListMints() | FindMints() | AcceptClock():
+                raise AssertionError("answered from the writer thread")
+
+    def _note_refusal(self, command: Command) -> None:
+        """Once for each command and link: a client that goes on asking must not fill the audit."""
+        if command not in self._refused:
+            self._refused.add(command)
+            self._module.commits.record("permission_refused", role=self._role.value, command=command.value)
+
+    def _ask_log(self, correlation_id: int, request: ListMints | FindMints | AcceptClock) -> None:
+        command = _COMMAND_OF[type(request)]
+        if self._questions_under_way >= QUESTIONS_PER_LINK_MAX:
+            self._answer(correlation_id, Refused(command=command, status=Status.OVERLOADED))
+            return
+        self._questions_under_way += 1
+
+        def answered(reply: Reply) -> None:
+            self._questions_under_way -= 1
+            self._answer(correlation_id, reply)
+            self._has_output(self)
+            self._module.answered()
+
+        asked = self._module.commits.run(lambda log: _reply_of_log(log, request))
+        asked.addErrback(lambda _: Refused(command=command, status=Status.INTERNAL_ERROR)).addCallback(answered)
 
     def _mint(self, correlation_id: int, request: MintRequest) -> None:
         """Compute now, while the writer waits for the disk; answer when the request is recorded."""
@@ -183,6 +224,17 @@ class Session:
 
     def _answer(self, correlation_id: int, reply: Reply) -> None:
         self._output.append(encode_reply(correlation_id, reply))
+
+
+def _reply_of_log(log: MintLog, request: ListMints | FindMints | AcceptClock) -> Reply:
+    match request:
+        case ListMints():
+            return ListMintsReply(mints=log.mints_of(request.day, request.after_sequence))
+        case FindMints():
+            return FindMintsReply(found=log.verdicts(request.request_ids))
+        case AcceptClock():
+            log.accept_clock()
+            return ClockAccepted()
 
 
 __all__ = ["MINTS_PER_LINK_MAX", "LinkError", "Module", "Session"]

@@ -1,14 +1,13 @@
 """Reading what is on disk when all is over: the ledger, and what the security module has minted."""
 
-import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable
-from contextlib import closing
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, text
 
 from ledger.database import allow_scans
+from security_module.mint_store import minted_ids
 from torture.seen import BookedSale, Books, RequestKey, StoredAnswer
 
 _JOURNAL = text("SELECT terminal_code, transmitted_at, stan, message_class, code, answer FROM journal")
@@ -44,7 +43,7 @@ def read_books(engine: Engine, mint_logs: Iterable[Path]) -> Books:
         return Books(
             journal=journal,
             sales=tuple(_sales(connection)),
-            minted=frozenset(each for path in mint_logs for each in _minted(path)),
+            minted=frozenset(each for path in mint_logs for each in minted_ids(path)),
         )
 
 
@@ -64,9 +63,3 @@ def _sales(connection: Connection) -> Iterable[BookedSale]:
             state=row.state,
             digits=tuple(digits[row.id]),
         )
-
-
-def _minted(path: Path) -> Iterable[int]:
-    """The ids in one module's log, which may be in use; ours are far below where the log's signed numbers turn."""
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as log:
-        return [row[0] for row in log.execute("SELECT request_id FROM mint WHERE status = 'OK'")]

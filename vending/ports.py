@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from vending.money import Tenths
+from vending.money import Centavos, Tenths
 from vending.secret import Secret
 
 
@@ -22,6 +22,8 @@ class MintRequest:
         tokens: (TID, tenths of a unit) each, in order, 1 to 16 of them.
         may_be_minted: whether some module may have been asked for this id before, by whomever; then only the refusal of a module
             that stands alone proves that no token exists. For the client only, never sent.
+        charged_centavos: what the customer pays for these units, for the money limits of the register; it changes no digit. None: not
+            said, as switches did that knew of no such limit.
     """
 
     request_id: int
@@ -32,6 +34,7 @@ class MintRequest:
     subclass: int
     tokens: Sequence[tuple[int, Tenths]]
     may_be_minted: bool = False
+    charged_centavos: Centavos | None = None
 
 
 class MacScheme:

@@ -1,21 +1,28 @@
 """The sealed store opens with its passphrase, unchanged, and not otherwise."""
 
+import json
 import os
 import stat
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from security_module.ceremony import AlreadyInitialised, init
-from security_module.key_store import StoreError, load, read_passphrase, seal, unseal, write_private
+from security_module.custody import upgrade
+from security_module.key_store import load, read_passphrase, seal, unseal, unseal_with_passphrase, write_private
 from security_module.layout import Layout
 from security_module.main import open_keys, passphrase_file
-from security_module.registers import ModuleKeys, VendingRegister
+from security_module.registers import ModuleKeys, Sender, VendingRegister
+from security_module.sealed_store import StoreError, kek_from_passphrase
 from vending.secret import Secret
 
 PASSPHRASE = Secret(b"correct horse battery")
+KEK = kek_from_passphrase(PASSPHRASE, os.urandom)
 
 
 def test_what_was_sealed_comes_back(keys: ModuleKeys) -> None:
@@ -23,27 +30,89 @@ def test_what_was_sealed_comes_back(keys: ModuleKeys) -> None:
     changed = replace(
         keys.vending[1], expires_at=datetime(2030, 1, 1, tzinfo=UTC), units_limit_tenths=5, tid_window_minutes=None
     )
-    keys = replace(keys, vending={**keys.vending, 1: changed})
-    assert unseal(seal(keys, PASSPHRASE, os.urandom), PASSPHRASE) == keys
+    sender = Sender(name="KMC", public_key="ab" * 32, last_serial=7)
+    keys = replace(keys, vending={**keys.vending, 1: changed}, senders={sender.public_key: sender})
+    sealed = seal(keys, KEK, os.urandom)
+    assert unseal(sealed, KEK) == keys
+    assert unseal_with_passphrase(sealed, PASSPHRASE) == keys
+
+
+def test_every_attribute_of_a_register_is_sealed(keys: ModuleKeys) -> None:
+    """An attribute that is added later must be sealed too, or a limit would be lost at the next ceremony."""
+    register = keys.vending[1]
+    for each in fields(VendingRegister):
+        value = getattr(register, each.name)
+        other: Any = None
+        if each.name in ("issued_until", "expires_at"):
+            other = datetime(2031, 1, 1, tzinfo=UTC)
+        elif isinstance(value, bool):
+            other = not value
+        elif each.name.endswith(("_tenths", "_centavos", "_per_unit")):
+            other = 12_345
+        else:
+            continue
+        changed = replace(keys, vending={1: replace(register, **{each.name: other})})
+        assert unseal(seal(changed, KEK, os.urandom), KEK) == changed, each.name
 
 
 def test_a_wrong_passphrase_opens_nothing(keys: ModuleKeys) -> None:
     """Nothing is read, and the error does not tell damage from a wrong passphrase."""
-    sealed = seal(keys, PASSPHRASE, os.urandom)
+    sealed = seal(keys, KEK, os.urandom)
     with pytest.raises(StoreError, match="damaged or the passphrase"):
-        unseal(sealed, Secret(b"correct horse batterz"))
+        unseal_with_passphrase(sealed, Secret(b"correct horse batterz"))
+    with pytest.raises(StoreError, match="damaged or the key"):
+        unseal(sealed, replace(KEK, key=Secret(bytes(32))))
 
 
-def test_a_flipped_bit_is_found(keys: ModuleKeys) -> None:
-    """Magic, version, cost, salt, nonce, ciphertext or tag: one bit is enough to be refused."""
-    sealed = seal(keys, PASSPHRASE, os.urandom)
-    for position in [0, 8, 9, 10, 11, 12, 30, 45, len(sealed) // 2, len(sealed) - 1]:
-        damaged = bytearray(sealed)
-        damaged[position] ^= 0x01
-        with pytest.raises(StoreError):
-            unseal(bytes(damaged), PASSPHRASE)
+def test_two_seals_share_no_key(keys: ModuleKeys) -> None:
+    """Each seal has a data key of its own: what is wrapped in one file opens nothing of another."""
+    first, second = seal(keys, KEK, os.urandom), seal(keys, KEK, os.urandom)
+    length = len(first)
+    behind_header = 11 + int.from_bytes(first[9:11], "big")
+    assert length == len(second)
+    assert first[:behind_header] == second[:behind_header]
+    wrapped = slice(behind_header, behind_header + 60)
     with pytest.raises(StoreError):
-        unseal(sealed[:50], PASSPHRASE)
+        unseal(first[:behind_header] + second[wrapped] + first[behind_header + 60 :], KEK)
+
+
+@settings(max_examples=200, deadline=None)
+@given(at=st.integers(0, 10_000), flip=st.integers(1, 255), cut=st.integers(0, 10_000))
+def test_a_changed_octet_is_found(at: int, flip: int, cut: int) -> None:
+    """Magic, version, header, wrapped key, ciphertext or tag: whatever is changed or cut off, the store is refused in words."""
+    empty = ModuleKeys(module_id="eudora-0", vending={}, mac={}, clients={})
+    sealed = seal(empty, KEK, os.urandom)
+    damaged = bytearray(sealed)
+    damaged[at % len(sealed)] ^= flip
+    for broken in (bytes(damaged), sealed[: cut % len(sealed)]):
+        with pytest.raises(StoreError):
+            unseal(broken, KEK)
+
+
+def test_a_forged_cost_is_not_paid(keys: ModuleKeys) -> None:
+    """A header that asks for 2^40 rounds is refused before memory is taken."""
+    sealed = seal(keys, replace(KEK, origin={**KEK.origin, "log2_n": 40}), os.urandom)
+    with pytest.raises(StoreError, match="cost"):
+        unseal_with_passphrase(sealed, PASSPHRASE)
+
+
+def test_a_store_of_version_1_is_read_and_moved(tmp_path: Path) -> None:
+    """What the first program wrote opens with its passphrase, moves to the new format once, and the old file is kept."""
+    old = json.loads((Path(__file__).parent / "store_version_1.json").read_text())
+    layout = Layout(tmp_path)
+    write_private(layout.store, bytes.fromhex(old["store"]))
+    write_private(layout.passphrase, old["passphrase"].encode())
+    keys = open_keys(tmp_path, {})
+    assert {str(each.register_id): each.kcv for each in keys.check_values()} == old["check_values"]
+    assert keys.module_id == old["module"]
+    with pytest.raises(StoreError):
+        load(layout.store, Secret(b"not that passphrase"))
+    moved = upgrade(layout, read_passphrase(layout.passphrase))
+    assert open_keys(tmp_path, {}) == moved
+    assert replace(moved, key_load_key=None, audit_key=None) == keys
+    assert layout.store.with_name("keys.sealed.v1").read_bytes().hex() == old["store"]
+    with pytest.raises(StoreError, match="present version already"):
+        upgrade(layout, read_passphrase(layout.passphrase))
 
 
 def test_the_sealed_file_shows_no_key(directory: Path, keys: ModuleKeys) -> None:

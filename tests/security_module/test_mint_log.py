@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from messages.security_module import MintRequest, RegisterCount, Status
-from security_module.mint_log import Candidate, MintLog, MintLogError, audit
+from security_module.audit_file import audit
+from security_module.mint_log import Candidate, MintLog, MintLogError
 from security_module.registers import ModuleKeys
 from sts.codes import BaseDate
 from sts.tid import tid_at
@@ -132,9 +133,11 @@ def test_a_failed_write_leaves_nothing(keys: ModuleKeys, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     "tampering",
     [
-        "UPDATE mint SET units_tenths = 9 WHERE sequence = 2",
-        "UPDATE mint SET status = 'OK' WHERE sequence = 3",
-        "DELETE FROM mint WHERE sequence = 2",
+        "UPDATE record SET line = replace(line, ',100]', ',9]') WHERE sequence = 2",
+        "UPDATE record SET status = '00' WHERE sequence = 3",
+        "UPDATE record SET content = zeroblob(32) WHERE sequence = 3",
+        "UPDATE record SET request_id = 9 WHERE sequence = 3",
+        "DELETE FROM record WHERE sequence = 2",
         "UPDATE counter SET tokens = tokens - 1",
         "DELETE FROM counter",
     ],

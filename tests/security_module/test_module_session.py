@@ -1,9 +1,11 @@
 """One conversation in memory: roles, mints, MACs, refusals, and the group commit behind it."""
 
+import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +14,20 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
 from messages.security_module import (
+    AcceptClock,
     Command,
     CountersReply,
     DecoderKey,
     DecoderKeyReply,
+    FindMints,
+    FindMintsReply,
     FrameReader,
     GenerateMac,
     Identify,
     IdentifyReply,
     LinkError,
+    ListMints,
+    ListMintsReply,
     MacKey,
     MacReply,
     MacVerified,
@@ -39,7 +46,7 @@ from messages.security_module import (
 )
 from security_module import group_commit, session
 from security_module.main import assemble
-from security_module.mint_log import Decision, MintLog
+from security_module.mint_log import MintLog
 from security_module.registers import ModuleKeys
 from security_module.roles import Role
 from security_module.server import Links, stop
@@ -49,7 +56,8 @@ from sts.decode import UnitCredit, decode
 from sts.tables import load_tables
 from sts.tid import tid_at
 from tests.security_module.conftest import NOW
-from vending.money import Tenths
+from vending.calendar import local_date
+from vending.money import Centavos, Tenths
 from vending.secret import Secret
 
 PAN = "600727000000000009"
@@ -74,9 +82,9 @@ def a_mint(request_id: int = 1, **changes: Any) -> MintRequest:
 class HeldThread:
     """A writer thread that runs when the test says so."""
 
-    held: list[tuple[Callable[[], list[Decision]], "Deferred[list[Decision]]"]] = field(default_factory=list)
+    held: list[tuple[Callable[[], Any], "Deferred[Any]"]] = field(default_factory=list)
 
-    def __call__(self, work: Callable[[], list[Decision]]) -> "Deferred[list[Decision]]":
+    def __call__(self, work: Callable[[], Any], /) -> "Deferred[Any]":
         self.held.append((work, Deferred()))
         return self.held[-1][1]
 
@@ -94,6 +102,7 @@ class Bench:
     """A module in memory with its writer thread held."""
 
     def __init__(self, keys: ModuleKeys, path: Path) -> None:
+        self.path = path
         self.log = MintLog(path, keys.vending, lambda: NOW)
         self.thread = HeldThread()
         self.links: Links = assemble(keys, self.log, Clock(), self.thread, lambda: NOW)
@@ -168,7 +177,7 @@ def reveal(reply: Reply) -> list[str]:
         ({"register_id": 4}, Status.REGISTER_CONTRADICTION),
         ({"subclass": 3}, Status.REGISTER_CONTRADICTION),
         ({"tokens": ((5, Tenths(1)),)}, Status.TID_OUTSIDE_WINDOW),
-        ({"tokens": ((TID, Tenths(16384)),)}, Status.LIMIT_EXCEEDED),
+        ({"tokens": ((TID, Tenths(16384)),)}, Status.TOKEN_TOO_LARGE),
     ],
 )
 def test_a_refused_mint_is_answered_with_its_reason(bench: Bench, changes: dict[str, Any], status: Status) -> None:
@@ -188,12 +197,15 @@ REQUESTS: dict[Command, Request] = {
     Command.COUNTERS: ReadCounters(),
     Command.IDENTIFY: Identify(),
     Command.DECODER_KEY: DecoderKey(register_id=1, pan=PAN, tariff_index=1, encryption_algorithm=7),
+    Command.LIST_MINTS: ListMints(day=NOW.date(), after_sequence=0),
+    Command.FIND_MINTS: FindMints(request_ids=(1, 2)),
+    Command.ACCEPT_CLOCK: AcceptClock(),
 }
 ALLOWED = {
     Role.SWITCH: "MT VT MG MV ID",
     Role.MANUFACTURER: "DK ID",
-    Role.AUDITOR: "CT ID",
-    Role.OPERATOR: "CT ID",
+    Role.AUDITOR: "CT LM FM ID",
+    Role.OPERATOR: "CT AC ID",
 }
 
 
@@ -331,3 +343,47 @@ def test_stopping_finishes_what_was_taken_on(bench: Bench) -> None:
     bench.thread.run()
     assert stopped == [None]
     assert [correlation_id for correlation_id, _ in read(conversation)] == [1]
+
+
+def test_an_auditor_reads_what_was_minted(bench: Bench) -> None:
+    """By day, on from a sequence, and by id; a refusal is no mint, and an id never asked is not known."""
+    bench.ask(a_mint(1, charged_centavos=Centavos(700)))
+    bench.ask(a_mint(2, register_id=99))
+    bench.ask(a_mint(3))
+    day = local_date(NOW)
+    listed = bench.ask(ListMints(day=day, after_sequence=0), Role.AUDITOR)
+    assert isinstance(listed, ListMintsReply)
+    assert [(each.request_id, each.tokens, each.units_tenths, each.charged_centavos) for each in listed.mints] == [
+        (1, 2, 16390, 700),
+        (3, 2, 16390, 0),
+    ]
+    later = bench.ask(ListMints(day=day, after_sequence=listed.mints[0].sequence), Role.AUDITOR)
+    assert later == ListMintsReply(mints=listed.mints[1:])
+    assert bench.ask(ListMints(day=day + timedelta(days=1), after_sequence=0), Role.AUDITOR) == ListMintsReply(mints=())
+    found = bench.ask(FindMints(request_ids=(1, 2, 3, 4)), Role.AUDITOR)
+    assert isinstance(found, FindMintsReply)
+    assert dict(found.found) == {1: Status.OK, 2: Status.UNKNOWN_REGISTER, 3: Status.OK}
+
+
+def test_a_refusal_because_of_the_role_is_in_the_audit_once(bench: Bench) -> None:
+    """A client that goes on asking cannot fill the disk."""
+    session_ = bench.session(Role.AUDITOR)
+    for correlation_id in range(5):
+        session_.receive(encode_request(correlation_id, a_mint(correlation_id)))
+    while bench.thread.held:
+        bench.thread.run()
+    assert len(read(session_)) == 5
+    rows = sqlite3.connect(bench.path).execute("SELECT line FROM record").fetchall()
+    assert [json.loads(line)["details"] for (line,) in rows] == [{"role": "auditor", "command": "MT"}]
+
+
+def test_questions_to_the_log_are_limited_on_each_link(bench: Bench) -> None:
+    """An auditor cannot hold up the mints of everybody."""
+    session_ = bench.session(Role.AUDITOR)
+    for correlation_id in range(session.QUESTIONS_PER_LINK_MAX + 1):
+        session_.receive(encode_request(correlation_id, FindMints(request_ids=(1,))))
+    ((_, refused),) = read(session_)
+    assert refused == Refused(command=Command.FIND_MINTS, status=Status.OVERLOADED)
+    while bench.thread.held:
+        bench.thread.run()
+    assert len(read(session_)) == session.QUESTIONS_PER_LINK_MAX

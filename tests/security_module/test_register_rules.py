@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from messages.security_module import MintRequest, RegisterCount, Status
+from messages.security_module import MintRequest, Status
 from security_module.registers import ModuleKeys
-from security_module.rules import find_refusal
+from security_module.rules import Tally, find_refusal
 from sts.codes import BaseDate, EncryptionAlgorithm, KeyType
 from sts.tid import tid_at
-from vending.money import Tenths
+from vending.money import Centavos, Tenths
 
 NOW = datetime.fromisoformat("2026-03-01T12:00:00+00:00")
 TID = tid_at(NOW, BaseDate.Y2014)
@@ -42,11 +42,26 @@ HOUR = timedelta(hours=1)
         ({}, {"tokens": ((TID, 5), (TID, 6))}, Status.TID_OUTSIDE_WINDOW),
         ({"tid_window_minutes": None}, {"tokens": ((5, 5),)}, None),
         ({"base_date": BaseDate.Y1993}, {}, Status.TID_OUTSIDE_WINDOW),
-        ({"units_per_token_max_tenths": 99}, {}, Status.LIMIT_EXCEEDED),
+        ({"units_per_token_max_tenths": 99}, {}, Status.TOKEN_TOO_LARGE),
         ({"units_per_token_max_tenths": 100}, {}, None),
         ({"units_limit_tenths": 1100}, {}, None),
         ({"units_limit_tenths": 1099}, {}, Status.LIMIT_EXCEEDED),
         ({"units_limit_tenths": 1100}, {"tokens": ((TID, 100), (TID + 1, 1))}, Status.LIMIT_EXCEEDED),
+        ({"units_per_day_limit_tenths": 400}, {}, None),
+        ({"units_per_day_limit_tenths": 399}, {}, Status.DAY_LIMIT_EXCEEDED),
+        ({"money_limit_centavos": 90_000}, {}, None),
+        ({"money_limit_centavos": 89_999}, {}, Status.MONEY_LIMIT_EXCEEDED),
+        ({"money_limit_centavos": 80_000}, {"charged_centavos": None}, None),
+        (
+            {"money_limit_centavos": 80_000, "floor_centavos_per_unit": 1},
+            {"charged_centavos": None},
+            Status.MONEY_LIMIT_EXCEEDED,
+        ),
+        ({"money_limit_centavos": 80_010, "floor_centavos_per_unit": 1}, {"charged_centavos": Centavos(0)}, None),
+        ({"money_per_day_limit_centavos": 40_000}, {}, None),
+        ({"money_per_day_limit_centavos": 39_999}, {}, Status.DAY_MONEY_LIMIT_EXCEEDED),
+        ({"issued_until": NOW + HOUR}, {}, None),
+        ({"issued_until": NOW}, {}, Status.ISSUE_ENDED),
         ({"is_inhibited": True, "expires_at": NOW}, {"subclass": 3}, Status.REGISTER_CONTRADICTION),
     ],
 )
@@ -62,7 +77,9 @@ def test_a_register_keeps_its_rules(
         encryption_algorithm=11,
         subclass=0,
         tokens=((TID, Tenths(100)),),
+        charged_centavos=Centavos(10_000),
     )
-    count = RegisterCount(register_id=1, requests=10, tokens=10, units_tenths=1000)
-    found = find_refusal(replace(keys.vending[1], **register), replace(asked, **request_), now=NOW, count=count)
+    changed = replace(keys.vending[1], **register)
+    life, day = Tally(10, 10, 1000, 80_000), Tally(3, 3, 300, 30_000)
+    found = find_refusal(changed, replace(asked, **request_), now=NOW, life=life, day=day)
     assert found is status

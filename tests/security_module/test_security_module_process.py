@@ -6,19 +6,28 @@ import signal
 import socket
 import ssl
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from cli.security_module import security_module
 from messages.security_module import (
+    AcceptClock,
+    ClockAccepted,
     Command,
     CountersReply,
     DecoderKey,
+    FindMints,
+    FindMintsReply,
     Identify,
     IdentifyReply,
+    ListMints,
+    ListMintsReply,
+    MintRecord,
     MintReply,
     MintRequest,
     ReadCounters,
@@ -27,12 +36,16 @@ from messages.security_module import (
     Status,
     encode_request,
 )
+from security_module.audit_chain import AuditKey
+from security_module.audit_file import Verified, audit, export
 from security_module.ceremony import init
 from security_module.layout import Layout
-from security_module.mint_log import audit
+from security_module.mint_log import MintLog
+from security_module.registers import ModuleKeys
 from sts.codes import BaseDate
 from sts.tid import tid_at
 from tests.security_module.conftest import ModuleProcess, SyncClient
+from vending.calendar import local_date
 from vending.money import Tenths
 
 Start = Callable[[Path], ModuleProcess]
@@ -141,3 +154,82 @@ def test_one_directory_one_process(directory: Path, start_module: Start) -> None
     start_module(directory)
     with pytest.raises(AssertionError, match="another process runs"):
         start_module(directory)
+
+
+def exported(directory: Path) -> Verified:
+    """Export the audit and verify it with the key file that the module wrote, both by the commands."""
+    file = directory / f"audit-{len(list(directory.glob('audit-*.jsonl')))}.jsonl"
+    runner = CliRunner()
+    arguments = ["audit", "export", "--directory", str(directory), "--output", str(file)]
+    result = runner.invoke(security_module, arguments)
+    assert result.exit_code == 0, result.output
+    key = str(Layout(directory).audit_public_key)
+    result = runner.invoke(security_module, ["audit", "verify", str(file), "--public-key", key])
+    assert result.exit_code == 0, result.output
+    (proved,) = json.loads(result.output)
+    return Verified(**proved)
+
+
+def test_after_kill_in_mid_batch_the_chain_verifies_and_names_what_may_have_left(
+    directory: Path, start_module: Start
+) -> None:
+    """Every token that was seen is in the signed chain after the restart, and what is there counts as it was recorded."""
+    first = start_module(directory)
+    with ExitStack() as stack:
+        link = first.connect(stack, Layout(directory).client("switch"))
+        asked = [a_mint(each) for each in range(1, 3001)]
+        link.connection.sendall(b"".join(encode_request(request.request_id, request) for request in asked[:1000]))
+        seen = [correlation_id for correlation_id, _ in link.read(300)]
+        link.connection.sendall(b"".join(encode_request(request.request_id, request) for request in asked[1000:]))
+        first.end(signal.SIGKILL)
+    second = start_module(directory)
+    with ExitStack() as stack:
+        auditor = second.connect(stack, Layout(directory).client("auditor"))
+        found = auditor.ask(FindMints(request_ids=tuple(range(1, 3001))))
+        assert isinstance(found, FindMintsReply)
+        recorded = {request_id for request_id, status in found.found if status is Status.OK}
+        assert set(seen) <= recorded
+        assert counts(auditor)[0] == len(recorded)
+        listed: list[MintRecord] = []
+        while True:
+            page = auditor.ask(
+                ListMints(day=local_date(datetime.now(UTC)), after_sequence=listed[-1].sequence if listed else 0)  # noqa: TID251
+            )
+            assert isinstance(page, ListMintsReply)
+            if not page.mints:
+                break
+            listed += page.mints
+        assert {each.request_id for each in listed} == recorded
+    assert second.end() == 0
+    assert exported(directory).mints == len(recorded) == audit(Layout(directory).mint_log)[0].requests
+
+
+def test_a_module_whose_clock_is_behind_its_records_waits_for_its_operator(
+    directory: Path, keys: ModuleKeys, start_module: Start
+) -> None:
+    """The last record is of tomorrow: nothing is minted until an operator accepts the clock, and all of it is in the audit."""
+    assert keys.audit_key is not None
+    tomorrow = datetime.now(UTC) + timedelta(days=1)  # noqa: TID251
+    with closing(
+        MintLog(
+            Layout(directory).mint_log,
+            keys.vending,
+            lambda: tomorrow,
+            audit_key=AuditKey(keys.module_id, keys.audit_key),
+        )
+    ) as log:
+        log.record("written_tomorrow")
+    module = start_module(directory)
+    with ExitStack() as stack:
+        switch = module.connect(stack, Layout(directory).client("switch"))
+        operator = module.connect(stack, Layout(directory).client("operator"))
+        assert switch.ask(a_mint(1)) == Refused(command=Command.MINT, status=Status.CLOCK_IN_DOUBT)
+        assert switch.ask(AcceptClock()) == Refused(command=Command.ACCEPT_CLOCK, status=Status.PERMISSION)
+        assert operator.ask(AcceptClock()) == ClockAccepted()
+        assert isinstance(switch.ask(a_mint(1)), MintReply)
+    assert module.end() == 0
+    lines = list(export(Layout(directory).mint_log, None, None))
+    acts = [fields["act"] for fields in map(json.loads, lines[1:]) if fields["kind"] == "act"]
+    assert acts[0] == "written_tomorrow"
+    assert [each for each in acts if each.startswith("clock")] == ["clock_in_doubt", "clock_accepted"]
+    assert acts[-3:] == ["permission_refused", "clock_accepted", "stop"]

@@ -9,21 +9,28 @@ from hypothesis import strategies as st
 
 from messages.security_module import (
     FRAME_OCTETS_MAX,
+    AcceptClock,
     CheckValue,
+    ClockAccepted,
     Command,
     CountersReply,
     DecoderKey,
     DecoderKeyReply,
     FieldError,
+    FindMints,
+    FindMintsReply,
     FrameReader,
     GenerateMac,
     Identify,
     IdentifyReply,
     LinkError,
+    ListMints,
+    ListMintsReply,
     LocalFieldError,
     MacKey,
     MacReply,
     MacVerified,
+    MintRecord,
     MintReply,
     MintRequest,
     ReadCounters,
@@ -40,7 +47,7 @@ from messages.security_module import (
     encode_reply,
     encode_request,
 )
-from vending.money import Tenths
+from vending.money import Centavos, Tenths
 from vending.secret import Secret
 
 U64 = st.integers(0, 2**64 - 1)
@@ -58,13 +65,23 @@ MAC_KEY = st.builds(
 TOKENS = st.lists(st.tuples(st.integers(0, 0xFFFFFF), st.integers(1, 18_201_624).map(Tenths)), min_size=1, max_size=16)
 METER = {"register_id": U16, "pan": DIGITS_18, "tariff_index": TARIFF_INDEX, "encryption_algorithm": OCTET}
 REQUESTS = st.one_of(
-    st.builds(MintRequest, request_id=U64, subclass=st.integers(0, 3), tokens=TOKENS.map(tuple), **METER),
+    st.builds(
+        MintRequest,
+        request_id=U64,
+        subclass=st.integers(0, 3),
+        tokens=TOKENS.map(tuple),
+        charged_centavos=st.none() | st.integers(0, 10**15).map(Centavos),
+        **METER,
+    ),
     st.builds(VerifyToken, token=DIGITS_20.map(Secret), **METER),
     st.builds(GenerateMac, key=MAC_KEY, data=st.binary(max_size=300)),
     st.builds(VerifyMac, key=MAC_KEY, mac=st.binary(min_size=8, max_size=8), data=st.binary(max_size=300)),
     st.just(ReadCounters()),
     st.just(Identify()),
     st.builds(DecoderKey, **METER),
+    st.builds(ListMints, day=st.dates(), after_sequence=U64),
+    st.builds(FindMints, request_ids=st.lists(U64, min_size=1, max_size=9).map(tuple)),
+    st.just(AcceptClock()),
 )
 COUNTS = st.builds(RegisterCount, register_id=U16, requests=U64, tokens=U64, units_tenths=U64)
 REPLIES = st.one_of(
@@ -88,6 +105,23 @@ REPLIES = st.one_of(
             st.builds(CheckValue, register_id=U16, kcv=st.binary(min_size=3, max_size=3).map(bytes.hex)), max_size=5
         ).map(tuple),
     ),
+    st.builds(
+        ListMintsReply,
+        mints=st.lists(
+            st.builds(
+                MintRecord,
+                sequence=U64,
+                request_id=U64,
+                register_id=U16,
+                tokens=OCTET,
+                units_tenths=U64,
+                charged_centavos=U64.map(Centavos),
+            ),
+            max_size=5,
+        ).map(tuple),
+    ),
+    st.builds(FindMintsReply, found=st.lists(st.tuples(U64, st.sampled_from(Status)), max_size=5).map(tuple)),
+    st.just(ClockAccepted()),
     st.builds(
         DecoderKeyReply,
         key=st.one_of(st.binary(min_size=8, max_size=8), st.binary(min_size=16, max_size=16)).map(Secret),
@@ -251,7 +285,7 @@ def test_codes_are_unique_and_refusals_are_marked() -> None:
     assert len(set(codes)) == len(codes)
     assert all(len(code) == 2 and code.isdigit() for code in codes)
     undecided = {Status.OK, Status.MAC_MISMATCH, Status.TOKEN_INVALID, Status.OVERLOADED, Status.STOPPING}
-    undecided |= {Status.PERMISSION, Status.INTERNAL_ERROR}
+    undecided |= {Status.PERMISSION, Status.INTERNAL_ERROR, Status.CLOCK_IN_DOUBT}
     assert {status for status in Status if not status.is_refusal} == undecided
 
 

@@ -1,6 +1,7 @@
 """docs/wire/security-module.md says what the code does: every frame in it reads, and its status table is the enum."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from messages.security_module import (
@@ -16,6 +17,7 @@ from messages.security_module import (
     encode_reply,
     encode_request,
 )
+from vending.money import Centavos
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "wire" / "security-module.md").read_text(encoding="utf-8")
 FRAME = re.compile(r"^0000[0-9a-f]{4} 01 .*$", re.MULTILINE)
@@ -53,6 +55,8 @@ def test_the_frames_mean_what_the_document_says() -> None:
     _, minted = decode_reply(read[1])
     assert isinstance(minted, MintReply)
     assert [token.reveal() for token in minted.tokens] == ["70630503470028726114"]
+    charged = [decode_request(body)[1] for body in read if body[9:11] == b"MT"][1]
+    assert charged == replace(mint, charged_centavos=Centavos(35_050))
     replies = [decode_reply(body)[1] for body in read if body[9:11] in (b"MH", b"MW")]
     assert MacReply(mac=bytes.fromhex("1122334455667788")) in replies
     assert Refused(command=Command.VERIFY_MAC, status=Status.MAC_MISMATCH) in replies

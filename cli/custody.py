@@ -1,0 +1,254 @@
+"""``eudora security-module``: the commands by which people make, open and change the sealed store."""
+
+import hashlib
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from cli.ceremony_terminal import hold
+from config.home import eudora_home
+from security_module.ceremony import AlreadyInitialised, establish
+from security_module.ceremony_dialogue import (
+    Outcome,
+    more_keys,
+    new_custodians,
+    new_module,
+    take_key_load,
+    unseal,
+)
+from security_module.ceremony_texts import LANGUAGES, Say, texts_in
+from security_module.custody import (
+    ChangeUnderWay,
+    Opened,
+    back_up,
+    changing,
+    fingerprint,
+    open_with_passphrase,
+    replace_store,
+    upgrade,
+)
+from security_module.dialogue import Dialogue
+from security_module.hardening import harden
+from security_module.key_load import KeyLoadError, module_public_key, open_key_load
+from security_module.key_store import read_passphrase, read_store, write_private
+from security_module.key_store import unseal as open_store
+from security_module.layout import Layout
+from security_module.main import passphrase_file
+from security_module.sealed_store import FROM_SHARES, Kek, StoreError, kek_from_passphrase, read_header, version_of
+
+T = TypeVar("T")
+
+directory_option = click.option(
+    "--directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=lambda: eudora_home() / "security-module",
+    show_default="security-module in $EUDORA_HOME",
+    help="Where the module keeps its sealed keys, certificates and mint log.",
+)
+language_option = click.option(
+    "--language", type=click.Choice(LANGUAGES), default="es", show_default=True, help="What the terminal speaks."
+)
+
+
+def now() -> datetime:
+    """Return the time of this machine, aware."""
+    return datetime.now(UTC)  # noqa: TID251
+
+
+@contextmanager
+def sentences() -> Iterator[None]:
+    """Turn what can go wrong with a store into one sentence and exit status 1."""
+    try:
+        yield
+    except (StoreError, KeyLoadError) as error:
+        raise click.ClickException(str(error)) from error
+    except ChangeUnderWay as error:
+        raise click.ClickException(f"somebody else is changing the store in {error}") from error
+    except AlreadyInitialised as error:
+        raise click.ClickException(f"{error} holds a security module already; nothing was changed") from error
+    except FileExistsError as error:
+        raise click.ClickException(f"{error} is there already; nothing was written") from error
+
+
+def ask_custodians(sealed: bytes, language: str) -> Kek:
+    """Rebuild the key of a store from shares that are typed at this terminal."""
+    header = read_header(sealed)
+    if header.source != FROM_SHARES:
+        raise click.ClickException("this store opens with a passphrase, not with shares")
+    return hold(unseal(texts_in(language), header))
+
+
+def open_anyhow(sealed: bytes, directory: Path, language: str) -> Opened:
+    """Open a store by its passphrase, or by its custodians at this terminal, as it says itself."""
+    if version_of(sealed) != 1 and read_header(sealed).source == FROM_SHARES:
+        kek = ask_custodians(sealed, language)
+        return Opened(keys=open_store(sealed, kek), kek=kek)
+    return open_with_passphrase(sealed, read_passphrase(passphrase_file(directory, os.environ)))
+
+
+@click.command("ceremony")
+@directory_option
+@language_option
+def ceremony_command(directory: Path, language: str) -> None:
+    """Make a module with its custodians: keys under dual control, shares, printed record. Nothing is written before the end."""
+    harden()
+    with sentences():
+        if directory.exists() and any(directory.iterdir()):
+            raise AlreadyInitialised(directory)
+        at = now()
+        outcome = hold(new_module(texts_in(language), now=at, random_octets=secrets.token_bytes))
+        keys = establish(directory, outcome.opened.keys, outcome.opened.kek, now=at, protocol=outcome.protocol)
+    click.echo(f"{keys.module_id}: {directory}\n{Layout(directory).protocol(at)}\n{fingerprint(keys)}")
+
+
+def _change(directory: Path, language: str, lead: Callable[[Say, Opened, datetime], Dialogue[Outcome]]) -> None:
+    """Open the store, hold a dialogue, and write what came of it."""
+    harden()
+    layout, say, at = Layout(directory), texts_in(language), now()
+    with sentences():
+        sealed = read_store(layout.store)
+        with changing(layout):
+            opened = open_anyhow(sealed, directory, language)
+            outcome = hold(lead(say, opened, at))
+            replace_store(layout, outcome.opened)
+            write_private(layout.protocol(at), outcome.protocol.encode("utf-8"))
+    click.echo(f"{layout.protocol(at)}\n{fingerprint(outcome.opened.keys)}")
+
+
+@click.command("enter-keys")
+@directory_option
+@language_option
+def enter_keys_command(directory: Path, language: str) -> None:
+    """Enter vending and MAC keys by components, or pin a sender of key load files. Counts from the next start."""
+    _change(
+        directory,
+        language,
+        lambda say, opened, at: more_keys(say, opened, now=at, random_octets=secrets.token_bytes),
+    )
+
+
+@click.command("rotate-kek")
+@directory_option
+@language_option
+@click.option(
+    "--unattended",
+    is_flag=True,
+    help="Seal under the passphrase file (credential) instead of shares: starts without people.",
+)
+def rotate_kek_command(directory: Path, language: str, *, unattended: bool) -> None:
+    """Seal the store under a new key: new custodians with new shares, or a passphrase. The old ones open old copies only."""
+    if not unattended:
+        _change(
+            directory,
+            language,
+            lambda say, opened, at: new_custodians(say, opened, now=at, random_octets=secrets.token_bytes),
+        )
+        return
+    harden()
+    layout = Layout(directory)
+    with sentences():
+        sealed = read_store(layout.store)
+        with changing(layout):
+            passphrase = read_passphrase(passphrase_file(directory, os.environ))
+            opened = open_anyhow(sealed, directory, language)
+            kek = kek_from_passphrase(passphrase, secrets.token_bytes)
+            replace_store(layout, Opened(keys=opened.keys, kek=kek))
+    click.echo(f"{opened.keys.module_id}: sealed under the passphrase, key check value {kek.kcv}")
+
+
+@click.command("upgrade")
+@directory_option
+def upgrade_command(directory: Path) -> None:
+    """Move a store of version 1 to the present format, under the same passphrase. The old file is kept beside it."""
+    harden()
+    layout = Layout(directory)
+    with sentences():
+        passphrase = read_passphrase(passphrase_file(directory, os.environ))
+        with changing(layout):
+            keys = upgrade(layout, passphrase)
+    click.echo(
+        f"{keys.module_id}: {fingerprint(keys)}\nkept: {layout.store}.v1 (destroy it when the module has started)"
+    )
+
+
+@click.command("backup")
+@directory_option
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+def backup_command(directory: Path, file: Path) -> None:
+    """Copy the sealed store to FILE. It opens only with the shares, or the passphrase, which is not in it."""
+    with sentences():
+        digest = back_up(Layout(directory), file)
+        header = read_header(read_store(file))
+    click.echo(f"{file}: SHA-256 {digest}\n{header.source} {header.origin.get('set', '')} key check value {header.kcv}")
+
+
+@click.command("restore")
+@directory_option
+@language_option
+@click.argument("file", type=click.Path(dir_okay=False, exists=True, path_type=Path))
+def restore_command(directory: Path, language: str, file: Path) -> None:
+    """Make a second module out of a backup: the same registers, its own id and certificates, opened by the same shares."""
+    harden()
+    with sentences():
+        if directory.exists() and any(directory.iterdir()):
+            raise AlreadyInitialised(directory)
+        opened = open_anyhow(read_store(file), directory, language)
+        keys = establish(directory, opened.keys, opened.kek, now=now())
+    click.echo(f"{keys.module_id}: {directory}\n{fingerprint(keys)}")
+
+
+@click.command("fingerprint")
+@directory_option
+@language_option
+def fingerprint_command(directory: Path, language: str) -> None:
+    """Print a digest over what is public of the registers and all check values: two modules with equal keys show it equal."""
+    harden()
+    with sentences():
+        opened = open_anyhow(read_store(Layout(directory).store), directory, language)
+    click.echo(f"{opened.keys.module_id} {fingerprint(opened.keys)}")
+
+
+@click.command("request-key-load")
+@directory_option
+@language_option
+def request_key_load_command(directory: Path, language: str) -> None:
+    """Print the public key that key load files for this module are encrypted to, and its SHA-256."""
+    harden()
+    with sentences():
+        opened = open_anyhow(read_store(Layout(directory).store), directory, language)
+        public = module_public_key(opened.keys)
+    click.echo(f"{opened.keys.module_id}\nX25519 {public.hex()}\nSHA-256 {hashlib.sha256(public).hexdigest()}")
+
+
+@click.command("load-keys")
+@directory_option
+@language_option
+@click.argument("file", type=click.Path(dir_okay=False, exists=True, path_type=Path))
+def load_keys_command(directory: Path, language: str, file: Path) -> None:
+    """Take the keys of a key load file, after two people compared the check values. Counts from the next start."""
+
+    def lead(say: Say, opened: Opened, at: datetime) -> Dialogue[Outcome]:
+        content = file.read_bytes()
+        keys, sender = open_key_load(content, opened.keys, now=at, random_octets=secrets.token_bytes)
+        return take_key_load(say, opened, keys, sender, now=at)
+
+    _change(directory, language, lead)
+
+
+CUSTODY_COMMANDS = (
+    ceremony_command,
+    enter_keys_command,
+    rotate_kek_command,
+    upgrade_command,
+    backup_command,
+    restore_command,
+    fingerprint_command,
+    request_key_load_command,
+    load_keys_command,
+)
