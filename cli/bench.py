@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import IO, Any
 
 import click
-from sqlalchemy import text
 
 from cli import context
+from cli.bench_module import bench_module_command
 from cli.pgbench import PgbenchError, run_pgbench
 from cli.process_cpu import cpu_microseconds
 from cli.system import running_system
@@ -28,6 +28,7 @@ from pos.store import TerminalIdentity
 from security_module.main import open_keys
 from security_module.terminal_keys import export_terminal_key
 from town.generate import DEFAULT_METERS, DEFAULT_TERMINALS, METERS_MAX
+from town.targets import buying_meters, selling_terminals
 from vending.money import Centavos
 
 PAID_CENTAVOS = tuple(Centavos(pesos * 100) for pesos in (5_000, 10_000, 20_000, 50_000))
@@ -72,7 +73,7 @@ class LoadError(click.ClickException):
     """A load process failed; the text is what it said."""
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @click.option(
     "--clients",
     type=click.IntRange(1, 2000),
@@ -97,7 +98,9 @@ class LoadError(click.ClickException):
     "--home", type=click.Path(file_okay=False, path_type=Path), help="State directory; default: a new one, removed."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_context
 def bench(
+    invocation: click.Context,
     *,
     clients: int,
     seconds: float,
@@ -114,6 +117,8 @@ def bench(
 
     Exits 0 only if every sale got an authentic answer and the ledger agrees with itself afterwards.
     """
+    if invocation.invoked_subcommand is not None:
+        return
     options = BenchOptions(
         clients=clients,
         seconds=seconds,
@@ -130,15 +135,19 @@ def bench(
         measured = measure(system.switch_address, _identities(directory, terminals), numbers, system.pids, options)
         result = summarise(measured, options)
         result["ledger_check"] = _ledger_check(directory)
-        result["pgbench_tps"], result["pgbench_error"] = None, None
-        if with_pgbench:
-            result["pgbench_clients"] = pgbench_clients
-            try:
-                result["pgbench_tps"] = run_pgbench(system.dsn, clients=pgbench_clients, seconds=max(1, round(seconds)))
-            except PgbenchError as error:
-                result["pgbench_error"] = str(error)
+        result |= _pgbench(system.dsn, pgbench_clients if with_pgbench else None, seconds)
     click.echo(json.dumps(result, ensure_ascii=False) if as_json else _as_text(result))
     sys.exit(0 if _is_sound(result) else 1)
+
+
+def _pgbench(dsn: str, clients: int | None, seconds: float) -> dict[str, Any]:
+    if clients is None:
+        return {"pgbench_tps": None, "pgbench_error": None}
+    try:
+        tps, error = run_pgbench(dsn, clients=clients, seconds=max(1, round(seconds))), None
+    except PgbenchError as failed:
+        tps, error = None, str(failed)
+    return {"pgbench_tps": tps, "pgbench_error": error, "pgbench_clients": clients}
 
 
 def measure(
@@ -289,14 +298,7 @@ def _terminals_for(clients: int) -> int:
 def _targets(dsn: str, clients: int) -> tuple[list[str], tuple[str, ...]]:
     """Return the ids of that many terminals that may sell, and the numbers of all meters that may buy."""
     engine = open_engine(dsn)
-    with engine.connect() as connection:
-        codes = connection.execute(
-            text("SELECT code FROM terminal WHERE status = 'active' ORDER BY code LIMIT :most"), {"most": clients}
-        ).scalars()
-        meters = connection.execute(
-            text("SELECT meter_number FROM meter WHERE status = 'active' ORDER BY id")
-        ).scalars()
-        found = list(codes), tuple(meters)
+    found = selling_terminals(engine, clients), buying_meters(engine)
     engine.dispose()
     if len(found[0]) < clients:
         raise LoadError(f"the town has {len(found[0])} terminals that may sell, fewer than {clients} clients")
@@ -381,3 +383,6 @@ def _is_sound(result: Mapping[str, Any]) -> bool:
 
 def _as_text(result: Mapping[str, Any]) -> str:
     return "\n".join(f"{name:20} {json.dumps(value, ensure_ascii=False)}" for name, value in result.items())
+
+
+bench.add_command(bench_module_command)

@@ -5,7 +5,8 @@ A command works whether `eudora up` is running or not: what runs is used, what d
 
 import atexit
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -14,22 +15,28 @@ import click
 from sqlalchemy import Engine
 
 from cli.module_call import ModuleCallError, ask
+from cli.module_proof import read_minted, read_mints
 from cli.processes import Process, read_run_file, start_process
 from config.home import CONFIG_FILE, eudora_home
 from config.settings import Settings, load
 from ledger.database import open_engine
 from ledger.embedded import EmbeddedPostgres
+from ledger.module_proof import ModuleDays
 from messages.security_module import CountersReply, ReadCounters, Reply, Request
 from messages.security_module import RegisterCount as ModuleCount
 from pos.store import TerminalIdentity, TerminalStore
-from security_module.key_store import StoreError
 from security_module.main import open_keys
 from security_module.registers import ModuleKeys
 from security_module.roles import Role
+from security_module.sealed_store import StoreError
 from security_module.terminal_keys import NotExportable, export_terminal_key
+from vending.calendar import local_date
 
 ACQUIRER_ID = "datafonos"
 """The network of the seeded town and of the one-machine configuration."""
+
+DIALECT_NETWORKS = {"datafono": ACQUIRER_ID, "recargas": "recargas", "loteria": "loteria"}
+"""The network of the one-machine configuration that speaks each dialect."""
 
 DEMO_MERCHANT_ID = "TIENDA0000001".ljust(15)
 DEMO_NII = "001"
@@ -137,6 +144,20 @@ def module_counters() -> Mapping[int, ModuleCount]:
     return {count.register_id: count for count in reply.counts}
 
 
+def last_days(days: int) -> list[date]:
+    """Return so many local days, today first."""
+    today = local_date(datetime.now(UTC))  # noqa: TID251 - the command line is where the clock comes from
+    return [today - timedelta(days=back) for back in range(days)]
+
+
+def module_days(days: Sequence[date]) -> ModuleDays:
+    """Return what the security module says it minted on *days* (local); to be called before the ledger is read."""
+    return ModuleDays(
+        minted={day: read_mints(ask_module, day) for day in days},
+        were_minted=lambda request_ids: read_minted(ask_module, request_ids),
+    )
+
+
 @cache
 def module_keys() -> ModuleKeys:
     """Open the sealed store of this machine's module, for what only its owner may do (keying test terminals and meters).
@@ -150,24 +171,27 @@ def module_keys() -> ModuleKeys:
         raise click.ClickException(str(error)) from error
 
 
-def switch_address() -> tuple[str, int]:
-    """Return where the running switch serves the datáfonos; without a run file, where the configuration says it does."""
+def switch_address(acquirer_id: str = ACQUIRER_ID) -> tuple[str, int]:
+    """Return where the running switch serves a network; without a run file, where the configuration says it does."""
     run = read_run_file(run_file("switch"))
-    if run is not None and ACQUIRER_ID in run["acquirers"]:
-        host, _, port = str(run["acquirers"][ACQUIRER_ID]).rpartition(":")
+    if run is not None and acquirer_id in run["acquirers"]:
+        host, _, port = str(run["acquirers"][acquirer_id]).rpartition(":")
         return host, int(port)
-    section = settings().acquirers.get(ACQUIRER_ID)
+    section = settings().acquirers.get(acquirer_id)
     if section is None:
-        raise click.ClickException(f"no network {ACQUIRER_ID!r} is configured; say --address host:port")
+        raise click.ClickException(f"no network {acquirer_id!r} is configured; say --address host:port")
     return section.listen_host, section.listen_port
 
 
-def terminal(terminal_id: str) -> TerminalStore:
-    """Return the memory of a datáfono; a new one is keyed from the security module's test register first."""
+def terminal(terminal_id: str, acquirer_id: str = ACQUIRER_ID) -> TerminalStore:
+    """Return the memory of a terminal; a new one is keyed from the security module's test register of its network first."""
     directory = home() / "pos"
     if TerminalStore.exists(directory, terminal_id):
         return TerminalStore.open(directory, terminal_id)
-    mac = settings().acquirers[ACQUIRER_ID].mac
+    section = settings().acquirers.get(acquirer_id)
+    if section is None:
+        raise click.ClickException(f"no network {acquirer_id!r} is configured")
+    mac = section.mac
     try:
         key = export_terminal_key(module_keys(), mac.register_id, terminal_id)
     except NotExportable as error:

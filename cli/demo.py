@@ -8,7 +8,7 @@ import click
 
 from cli import context
 from cli.meter import REJECTED_EXIT_CODE
-from cli.pos import DEFAULT_TERMINAL_ID
+from cli.pos import DEFAULT_TERMINAL_IDS
 from cli.processes import StartError
 from cli.system import running_system
 from config.home import eudora_home
@@ -77,7 +77,7 @@ def _walk() -> bool:
 
 def _last_pin() -> str | None:
     """The PIN in the datáfono's memory, as its ticket shows it; None if the sale was not approved."""
-    sale = context.terminal(DEFAULT_TERMINAL_ID).sale
+    sale = context.terminal(DEFAULT_TERMINAL_IDS["datafono"]).sale
     if sale is None or sale.answer is None:
         return None
     pins = read_pins(DATAFONO.decode(sale.answer))

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import click
 
 from cli import context
+from cli.archive import archive_command, archived_command
 from cli.settlement import close_days_command, totals_command
 from ledger.check import check
 from ledger.errors import SchemaTooNew, SchemaTooOld
@@ -24,7 +25,14 @@ def ledger() -> None:
     is_flag=True,
     help="Leave out what the security module counted; the report then says that this check did not run.",
 )
-def check_command(*, without_module: bool) -> None:
+@click.option(
+    "--days",
+    type=click.IntRange(0, 31),
+    default=2,
+    show_default=True,
+    help="Local days, today first, whose mints and sales are compared one by one; orphans are named.",
+)
+def check_command(*, without_module: bool, days: int) -> None:
     """Prove postings, balances, tokens, journal and the security module's counters against each other.
 
     Prints one JSON object; the exit code is 0 only if everything agrees. Sales may go on meanwhile, but then the module may have
@@ -35,7 +43,11 @@ def check_command(*, without_module: bool) -> None:
         require_schema(engine)
     except (SchemaTooNew, SchemaTooOld) as error:
         raise click.ClickException(str(error)) from error
-    report = check(engine, None if without_module else context.module_counters())
+    if without_module:
+        report = check(engine, None)
+    else:
+        module_days = context.module_days(context.last_days(days))
+        report = check(engine, context.module_counters(), module_days)
     click.echo(json.dumps(report.as_json(), indent=2))
     if not report.agree:
         raise SystemExit(1)
@@ -65,5 +77,7 @@ def upgrade_command() -> None:
     click.echo("the schema is up to date")
 
 
+ledger.add_command(archive_command)
+ledger.add_command(archived_command)
 ledger.add_command(totals_command)
 ledger.add_command(close_days_command)

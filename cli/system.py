@@ -50,7 +50,11 @@ class RunningSystem:
     @property
     def switch_address(self) -> tuple[str, int]:
         """Where the switch serves the town's datáfonos."""
-        host, _, port = str(self.switch.run["acquirers"][context.ACQUIRER_ID]).rpartition(":")
+        return self.network_address(context.ACQUIRER_ID)
+
+    def network_address(self, acquirer_id: str) -> tuple[str, int]:
+        """Where the switch serves a network."""
+        host, _, port = str(self.switch.run["acquirers"][acquirer_id]).rpartition(":")
         return host, int(port)
 
     @property
@@ -65,9 +69,11 @@ class RunningSystem:
         return pids if self.postgres_pid is None else {**pids, "postgres": self.postgres_pid}
 
     def restart_switch(self) -> None:
-        """Start a new switch on the old one's port, after the old one ended in whatever way."""
+        """Start a new switch on the old one's ports, after the old one ended in whatever way."""
         host, port = self.switch_address
-        self.switch = start_switch(self.module_address, port=port, metrics_port=0, environment=self.environment)
+        ports = {_port_variable(name): str(self.network_address(name)[1]) for name in self.switch.run["acquirers"]}
+        environment = {**self.environment, **ports}
+        self.switch = start_switch(self.module_address, port=port, metrics_port=0, environment=environment)
         assert self.switch_address == (host, port)
 
 
@@ -141,17 +147,18 @@ def start_switch(
 
     Args:
         module: address of the security module.
-        port: of the town's network, None: as configured.
+        port: of the town's network, None: as configured. Where it is given the other networks take free ports.
         metrics_port: likewise.
         environment: more settings.
     """
     more = {
         "EUDORA_DATABASE__DSN": context.database_dsn(),
         "EUDORA_SECURITY_MODULE__ENDPOINTS": f'["{module[0]}:{module[1]}"]',
+        **({} if port is None else {_port_variable(name): "0" for name in context.settings().acquirers}),
         **(environment or {}),
     }
     if port is not None:
-        more[f"EUDORA_ACQUIRERS__{context.ACQUIRER_ID.upper()}__LISTEN_PORT"] = str(port)
+        more[_port_variable(context.ACQUIRER_ID)] = str(port)
     if metrics_port is not None:
         more["EUDORA_SWITCH__METRICS_PORT"] = str(metrics_port)
     run_file = context.run_file("switch")
@@ -162,6 +169,10 @@ def start_switch(
         log_file=context.log_file("switch"),
         environment=more,
     )
+
+
+def _port_variable(acquirer_id: str) -> str:
+    return f"EUDORA_ACQUIRERS__{acquirer_id.upper()}__LISTEN_PORT"
 
 
 @contextmanager

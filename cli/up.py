@@ -5,6 +5,7 @@ import threading
 
 import click
 
+from cli import context
 from cli.processes import StartError
 from cli.system import RunningSystem, running_system
 from town.generate import DEMO_METER_NUMBER
@@ -19,6 +20,8 @@ def up() -> None:
         with running_system(on_free_ports=False) as system:
             host, port = system.switch_address
             click.echo(f"switch (datáfonos, ISO 8583)  {host}:{port}")
+            for name in sorted(set(system.switch.run["acquirers"]) - {context.ACQUIRER_ID}):
+                click.echo("switch ({}){}{}:{}".format(name, " " * (21 - len(name)), *system.network_address(name)))
             click.echo(f"metrics and health            http://{system.metrics_address}/metrics, /health")
             click.echo("security module (mutual TLS)  {}:{}".format(*system.module_address))
             click.echo(f"ledger (PostgreSQL)           {system.dsn}")

@@ -25,6 +25,7 @@ from ledger.day_close import close_days, cut_over
 from ledger.errors import LedgerOutcomeUnknown, LedgerUnavailable
 from ledger.inquire import inquire
 from ledger.last_answer import find_last_answers
+from ledger.network_look import look_at_networks
 from ledger.post import post
 from ledger.reserve import Reserver
 from ledger.resolve import look
@@ -102,6 +103,7 @@ def steps(settings: WorkerSettings, monotonic: Callable[[], float]) -> Mapping[s
         "last_answer": partial(find_last_answers, engine),
         "find_unresolved": partial(look, engine),
         "settle": partial(settle, engine),
+        "watch": lambda looks: [look_at_networks(engine, look) for look in looks],
         "undelivered": partial(write_undelivered, engine),
     }
     return {name: with_known_schema(engine, run) for name, run in by_name.items()}

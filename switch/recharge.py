@@ -193,6 +193,7 @@ class Recharge:
             subclass=meter.service.value,
             tokens=tuple((order.tid, order.units_tenths) for order in sale.token_orders),
             may_be_minted=may_be_minted,
+            charged_centavos=sale.quote.charged_centavos,
         )
         try:
             tokens = await self._module.mint(request, timeout_seconds=stages.left_seconds)

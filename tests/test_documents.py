@@ -7,6 +7,7 @@ import click
 from sqlalchemy import CheckConstraint
 
 from cli.main import main
+from config.document import render_markdown as configuration_keys
 from ledger.schema import sale
 from vending import standing
 from vending.sale import SaleState, render_markdown
@@ -25,6 +26,13 @@ def test_every_state_on_every_event_is_the_table_in_the_code() -> None:
     assert standing.render_markdown() in (ROOT / "docs/sale-life.md").read_text()
 
 
+def test_the_keys_of_the_configuration_are_those_of_the_sections() -> None:
+    """docs/configuration.md ends with what `eudora config keys` prints; no key is without a meaning."""
+    text = (ROOT / "docs/configuration.md").read_text()
+    assert text.endswith(configuration_keys())
+    assert "|  |" not in text
+
+
 def test_the_ledger_stores_states_of_that_table() -> None:
     """Every state that a row of table `sale` may have is a state of the life of a sale."""
     checks = [str(each.sqltext) for each in sale.constraints if isinstance(each, CheckConstraint)]
@@ -40,7 +48,7 @@ def test_commands_that_documents_name_exist() -> None:
     groups = {name: main.get_command(context, name) for name in main.list_commands(context)}
     for document in ("README.md", "CONTRIBUTING.md"):
         text = (ROOT / document).read_text()
-        for words in re.findall(r"eudora ([a-z-]+(?: [a-z-]+)?)", text):
+        for words in re.findall(r"eudora ([a-z][a-z-]*(?: [a-z][a-z-]*)?)", text):
             name, _, subcommand = words.partition(" ")
             if name in {"can", "up"} or f"`eudora {name}" not in text:
                 continue

@@ -2,6 +2,7 @@
 
 from datetime import date, timedelta
 from random import Random
+from typing import Final
 
 from sts.pan import luhn_digit, pan_of_meter
 from town.debts import arrears, owed_on
@@ -24,6 +25,9 @@ DEMO_METER_NUMBER = "37000000002"
 """The first meter of every town: energy, residential, stratum 1, below 1 000 m, with one small debt that is overdue."""
 
 NETWORK_CODE = "datafonos"
+
+OTHER_TERMINALS = 20
+"""Of each of the other networks."""
 
 KEY_REGISTERS = (
     # Identifiers that count from 1993 ran out in 2024, so both count from 2014.
@@ -70,8 +74,30 @@ def generate(
         holders=tuple(holders),
         meters=tuple(made),
         network=_network(random, terminals),
+        other_networks=OTHER_NETWORKS,
         tariffs=publish(day),
     )
+
+
+def _other_network(code: str, name: str, letter: str, merchant: str) -> Network:
+    terminals = tuple(
+        Terminal(code=f"{letter}{number:07}", merchant=f"{merchant} {number}", is_blocked=False)
+        for number in range(1, OTHER_TERMINALS + 1)
+    )
+    return Network(
+        code=code,
+        name=name,
+        deposit_centavos=Centavos(20_000_000_000),
+        commission_basis_points=BasisPoints(200),
+        terminals=terminals,
+    )
+
+
+OTHER_NETWORKS: Final = (
+    _other_network("recargas", "Recargas del Río", "R", "Punto de recarga"),
+    _other_network("loteria", "Lotería de la Ribera", "L", "Agencia de lotería"),
+)
+"""They sell to the same meters; each speaks a dialect of its own."""
 
 
 def _customers(random: Random, meters: int, day: date) -> tuple[list[Holder], list[Meter]]:

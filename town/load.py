@@ -105,7 +105,8 @@ def load_into(engine: Engine, town: Town, *, at: datetime) -> Loaded:
         _write_meters(connection, town.meters)
         obligations = _write_obligations(connection, town.meters)
         _write_tariffs(connection, town.tariffs)
-        _write_network(connection, town.network, at)
+        for network in (town.network, *town.other_networks):
+            _write_network(connection, network, at)
         post_opening(connection, at)
         return obligations
 

@@ -102,7 +102,10 @@ class Network:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Town:
-    """Everything that is loaded. ``day`` is the local day that debts and tariffs are dated from."""
+    """Everything that is loaded. ``day`` is the local day that debts and tariffs are dated from.
+
+    ``network`` are the town's datáfonos; ``other_networks`` sell beside them in other dialects.
+    """
 
     seed: int
     day: date
@@ -110,4 +113,5 @@ class Town:
     holders: tuple[Holder, ...]
     meters: tuple[Meter, ...]
     network: Network
+    other_networks: tuple[Network, ...]
     tariffs: tuple[TariffVersion, ...]

@@ -16,12 +16,27 @@ from ledger.check import check
 from pos.store import TerminalIdentity
 from security_module.terminal_keys import export_terminal_key
 from tests.flows.raw_terminal import RawTerminal
+from tests.quick_disk import quick_directory
 from vending.ports import MacScheme
 
 MAC_REGISTER = 10
 DEADLINE_SECONDS = 5
 SPEAKER = "T0000250"
 """The terminal that may ask for the network's cut-over and totals."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_homes() -> Iterator[None]:
+    """Let temporary directories be made in memory, here and in every process that is started.
+
+    Whatever dies in these tests is a process, never the machine, and to a dead process a disk is no safer than memory.
+    """
+    directory = quick_directory()
+    with pytest.MonkeyPatch.context() as patch:
+        if directory is not None:
+            patch.setenv("TMPDIR", directory)
+            patch.setattr(tempfile, "tempdir", directory)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +50,7 @@ def system() -> Iterator[RunningSystem]:
         "EUDORA_SWITCH__RESOLVER_INTERVAL_SECONDS": "0.3",
         "EUDORA_SWITCH__RESOLVER_AGE_SECONDS": "0.5",
         "EUDORA_SWITCH__CLOSE_DAYS_INTERVAL_SECONDS": "0.5",
+        "EUDORA_ACQUIRERS__DATAFONOS__SETTLEMENT_DIRECTORY": ".",
         "EUDORA_ACQUIRERS__DATAFONOS__NETWORK_TERMINALS": json.dumps([SPEAKER]),
     }
     # Not below pytest's directories: it closes them to other accounts, and run as root PostgreSQL has an account of its own.
@@ -85,7 +101,8 @@ class Books:
 
     def differences(self) -> list[dict[str, Any]]:
         """What `eudora ledger check` finds; nothing is the only good answer."""
-        return list(check(context.engine(), context.module_counters()).differences)
+        days = context.module_days(context.last_days(2))
+        return list(check(context.engine(), context.module_counters(), days).differences)
 
     def float_centavos(self) -> int:
         """What the network can still sell for."""

@@ -43,7 +43,7 @@ WISHES = [
     Wish("unserved processing code", "12", "unsupported_processing_code", {3: "010000"}),
     Wish("unserved service digits", "12", "unsupported_processing_code", {3: "500900"}),
     Wish("no such day", "30", "format_error", {7: "1340000000"}),
-    Wish("unserved MTI", "40", "unsupported_message", {}, mti="0320"),
+    Wish("unserved MTI", "40", "unsupported_message", {}, mti="0300"),
     Wish("unknown terminal", "03", "terminal_unknown", {41: "T9999999"}, terminal_id="T9999999"),
 ]
 
@@ -76,7 +76,11 @@ def test_a_refusal_has_its_code_one_line_one_count_and_no_cost(
 
 def test_a_blocked_terminal_sells_nothing(open_terminal: Callable[..., RawTerminal], books: Books) -> None:
     """A terminal that the utility blocked gets 58."""
-    code = books.value("SELECT code FROM terminal WHERE status = 'blocked' LIMIT 1")
+    code = books.value(
+        "SELECT t.code FROM terminal AS t JOIN acquirer AS a ON a.id = t.acquirer_id "
+        "WHERE a.code = :network AND t.status = 'blocked' LIMIT 1",
+        network=context.ACQUIRER_ID,
+    )
     assert code is not None
     terminal = open_terminal(str(code))
     assert terminal.ask(terminal.recharge(DEMO_METER_NUMBER, 2_000_000)).text(39) == "58"
@@ -85,7 +89,7 @@ def test_a_blocked_terminal_sells_nothing(open_terminal: Callable[..., RawTermin
 def test_a_float_that_is_short_sells_nothing(terminal: RawTerminal, books: Books, monitor: Monitor) -> None:
     """A network whose deposit is used up gets 51, and the refusal is kept: the repeat gets the same octets."""
     available = books.float_centavos()
-    account = "UPDATE account SET pending_centavos = pending_centavos + :taken WHERE id = (SELECT float_account_id FROM acquirer)"
+    account = "UPDATE account SET pending_centavos = pending_centavos + :taken WHERE code = 'float:datafonos'"
     with context.engine().begin() as connection:
         connection.execute(text(account), {"taken": available - 999_999})
     try:

@@ -44,7 +44,7 @@ def test_the_benchmark_gets_every_answer() -> None:
                 "--clients",
                 "4",
                 "--seconds",
-                "1",
+                "3",
                 "--warm-up",
                 "0",
             ],

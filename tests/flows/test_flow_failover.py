@@ -17,6 +17,7 @@ from cli.system import RunningSystem, running_system, start_switch
 from messages.codec import DATAFONO
 from tests.flows.conftest import Books, Monitor
 from tests.flows.raw_terminal import RawTerminal
+from town.targets import selling_terminals
 
 
 @pytest.fixture(scope="module")
@@ -76,8 +77,7 @@ def _sell_through_a_kill(
         while monitor.sample("eudora_module_link_up") < 2:
             assert time.monotonic() < deadline
             time.sleep(0.1)
-        active = "SELECT code FROM terminal WHERE status = 'active' ORDER BY code OFFSET :index LIMIT 1"
-        terminals = [open_terminal(str(books.value(active, index=index))) for index in range(30)]
+        terminals = [open_terminal(each) for each in selling_terminals(context.engine(), 30)]
         meters = [books.meter(f"m.service = 0 AND m.status = 'active' AND m.id % 30 = {part}") for part in range(30)]
         for each, meter in zip(terminals, meters, strict=True):
             each.send_body(each.seal(each.recharge(meter, 1_000_000)))

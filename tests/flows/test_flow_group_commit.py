@@ -32,6 +32,7 @@ from torture.seen import Books as TornBooks
 from torture.seen import Seen
 from torture.terminals import Going, VirtualTerminal
 from torture.verdict import APPROVED, judge
+from town.targets import selling_terminals
 
 KILLS = 8
 TERMINALS = 12
@@ -77,8 +78,7 @@ def test_every_answer_that_was_seen_survives_a_kill_of_postgres(system: RunningS
         if seen.code == APPROVED:
             arrived.set()
 
-    active = "SELECT code FROM terminal WHERE status = 'active' ORDER BY code OFFSET :index LIMIT 1"
-    ids = [str(books.value(active, index=index)) for index in range(TERMINALS)]
+    ids = selling_terminals(context.engine(), TERMINALS)
     meters = [books.meter(f"m.status = 'active' AND m.id % 200 = {part}") for part in range(200)]
     terminals = [virtual_terminal(system, each, meters, going, note) for each in ids]
     threads = [threading.Thread(target=terminal.run) for terminal in terminals]

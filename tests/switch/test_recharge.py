@@ -80,6 +80,7 @@ def test_what_is_asked_of_the_ledger_and_the_module_is_what_was_asked_for() -> N
             encryption_algorithm=METER.encryption_algorithm,
             subclass=METER.service.value,
             tokens=((TOKEN_ORDER.tid, TOKEN_ORDER.units_tenths),),
+            charged_centavos=bench.ledger.sales[order.key].quote.charged_centavos,
         )
     ]
     (posting,) = bench.ledger.postings

@@ -5,7 +5,7 @@ import pytest
 from twisted.internet.defer import ensureDeferred
 from twisted.python.failure import Failure
 
-from acquirers.datafono import DatafonoDialect
+from acquirers.iso1987 import DatafonoDialect
 from messages.codec import DATAFONO
 from messages.iso_message import IsoMessage
 from messages.mac import split_mac

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 from twisted.internet.task import Clock
 
-from acquirers.datafono_totals import sums_as_fields
+from acquirers.iso1987_totals import sums_as_fields
 from ledger.errors import LedgerOutcomeUnknown, LedgerUnavailable
 from messages.iso_message import IsoMessage
 from messages.subfields import first_value, parse_sub_elements

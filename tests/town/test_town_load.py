@@ -109,7 +109,9 @@ def test_the_books_are_in_balance(loaded: Engine) -> None:
 @pytest.mark.parametrize(
     ("code", "expected"),
     [
-        ("bank", TOWN.network.deposit_centavos),
+        ("bank", sum(network.deposit_centavos for network in (TOWN.network, *TOWN.other_networks))),
+        ("float:recargas", -TOWN.other_networks[0].deposit_centavos),
+        ("float:loteria", -TOWN.other_networks[1].deposit_centavos),
         ("float:datafonos", -TOWN.network.deposit_centavos),
         ("customer-remainders", -sum(meter.remainder_centavos for meter in TOWN.meters)),
         (
