@@ -14,7 +14,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from sqlalchemy import Engine
@@ -57,6 +57,10 @@ class WorkerSettings:
     policy: SalePolicy
 
 
+READY = "ready"
+"""The step of every worker that only opens the database and reads the tariffs, so that no sale waits for it."""
+
+
 class Tariffs:
     """The published tariffs, read again when they are old; when the database is away the present ones stay."""
 
@@ -94,7 +98,12 @@ def steps(settings: WorkerSettings, monotonic: Callable[[], float]) -> Mapping[s
     def inquire_all(inquiries: Sequence[Any]) -> Sequence[Any]:
         return inquire(engine, tariffs.book(), settings.policy, inquiries)
 
+    def get_ready(_items: Sequence[Any]) -> Sequence[Any]:
+        tariffs.book()
+        return []
+
     by_name: dict[str, Run] = {
+        READY: get_ready,
         "reserve": reserve,
         "post": partial(post, engine),
         "inquire": inquire_all,
@@ -106,7 +115,9 @@ def steps(settings: WorkerSettings, monotonic: Callable[[], float]) -> Mapping[s
         "watch": lambda looks: [look_at_networks(engine, look) for look in looks],
         "undelivered": partial(write_undelivered, engine),
     }
-    return {name: with_known_schema(engine, run) for name, run in by_name.items()}
+    # What it raises is not kept: the next batch looks again.
+    require = cache(partial(require_schema, engine))
+    return {name: with_known_schema(require, run) for name, run in by_name.items()}
 
 
 def settle(engine: Engine, items: Sequence[Any]) -> Sequence[Any]:
@@ -123,17 +134,14 @@ def settle(engine: Engine, items: Sequence[Any]) -> Sequence[Any]:
     return results
 
 
-def with_known_schema(engine: Engine, run: Run) -> Run:
-    """Return *run*, made to look once, before its first batch, whether this program knows the database's schema.
+def with_known_schema(require: Callable[[], None], run: Run) -> Run:
+    """Return *run*, made to look before its first batch whether this program knows the database's schema.
 
     A database that a newer program has migrated is not touched: every item is a fault until somebody has looked at it.
     """
-    known: list[bool] = []
 
     def checked(items: Sequence[Any]) -> Sequence[Any]:
-        if not known:
-            require_schema(engine)
-            known.append(True)
+        require()
         return run(items)
 
     return checked

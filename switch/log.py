@@ -32,6 +32,7 @@ class Event(Enum):
     """Every event that the switch logs, named by what happened; a name once used keeps its meaning."""
 
     SWITCH_STARTED = "switch.started"
+    SWITCH_START_FAILED = "switch.start_failed"
     SWITCH_DRAINING = "switch.drain_started"
     SWITCH_STOPPED = "switch.stopped"
     CONFIGURATION_APPLIED = "configuration.applied"

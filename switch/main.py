@@ -17,6 +17,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, DeferredList, ensureDeferred
 from twisted.internet.interfaces import IReactorCore, IReactorFromThreads
 from twisted.internet.threads import deferToThreadPool
+from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 from config.settings import Settings, load
@@ -44,6 +45,9 @@ from switch.worker_link import WorkerLink
 from vending.money import BasisPoints, Centavos
 from vending.order import ReservedSale, UnresolvedLook
 from vending.policy import SalePolicy
+
+WORKERS_READY_SECONDS_MAX = 10.0
+"""A database that does not answer must not keep the ports shut: what comes is told that it is away."""
 
 
 def utc_now() -> datetime:
@@ -126,12 +130,23 @@ class Switch:
             count=lambda is_applied: self.metrics.configurations.labels("applied" if is_applied else "refused").inc(),
         )
 
-    def start(self) -> Mapping[str, Any]:
-        """Open the links, the ports and the HTTP port; return their addresses."""
+    def start(self) -> Deferred[Mapping[str, Any]]:
+        """Start the workers, then open the links, the ports and the HTTP port; fires with their addresses.
+
+        A port that is open serves: the workers have their database first. Where it is away the ports open all the same, and say so.
+        """
+        return ensureDeferred(self._start())
+
+    async def _start(self) -> Mapping[str, Any]:
         self._threads.start()
+        self._pool.start()
         for worker in self._workers:
             worker.start()
-        self._pool.start()
+        ready = DeferredList([worker.when_ready() for worker in self._workers], consumeErrors=True)
+        await ready.addTimeout(WORKERS_READY_SECONDS_MAX, self._reactor, onTimeoutCancel=lambda *_: None)
+        return {} if self._is_draining else self._open()
+
+    def _open(self) -> Mapping[str, Any]:
         self._resolver.start()
         self._day_closer.start()
         self._network_watch.start()
@@ -270,18 +285,25 @@ def run(settings: Settings, *, dsn: str, run_file: Path | None = None) -> None:
     # Twisted leaves this signal alone; the reactor is woken by what it is asked to call.
     signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(switch.reconfigurer.ask))
 
-    def begin() -> None:
-        addresses = switch.start()
+    def begin(addresses: Mapping[str, Any]) -> None:
         # All that the start made lives as long as the process: a collector that walked it again and again would stop every sale
         # for a tenth of a second.
         gc.collect()
         gc.freeze()
-        if run_file is not None:
+        if run_file is not None and addresses:
             write_run_file(run_file, addresses)
 
-    reactor.callWhenRunning(begin)
+    def fail(failure: Failure) -> None:
+        log.error(Event.SWITCH_START_FAILED, failure=failure.getTraceback())
+        failures.append(failure)
+        reactor.stop()
+
+    failures: list[Failure] = []
+    reactor.callWhenRunning(lambda: switch.start().addCallback(begin).addErrback(fail))
     reactor.addSystemEventTrigger("before", "shutdown", switch.drain)
     reactor.run()
+    if failures:
+        failures[0].raiseException()
 
 
 def keep_time_steady(reactor: Any) -> None:

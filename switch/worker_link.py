@@ -16,7 +16,7 @@ from twisted.protocols.basic import Int32StringReceiver
 from twisted.python.failure import Failure
 
 from ledger.errors import LedgerOutcomeUnknown, LedgerUnavailable
-from switch.ledger_worker import WorkerSettings
+from switch.ledger_worker import READY, WorkerSettings
 from switch.log import Event, log
 from switch.worker_codec import Outcome, dump, load
 
@@ -92,6 +92,10 @@ class WorkerLink:
             self._reactor.adoptStreamConnection(ours.fileno(), socket.AF_UNIX, cast(Any, factory))
         self._protocol = protocol
         protocol.send(dump(self._settings))
+
+    def when_ready(self) -> Deferred[Sequence[Outcome]]:
+        """Fire when the process has opened its database, or has found that it cannot."""
+        return self.send([], READY)
 
     def stop(self) -> None:
         """Close the link; the process ends by itself when it sees that, after its present batch."""
