@@ -3,13 +3,9 @@
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 
-from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
-from twisted.python.failure import Failure
 
-from ledger.errors import LedgerOutcomeUnknown, LedgerUnavailable
-from switch.batching import QueueFull
+from switch.again import Again
 from switch.log import Event, log
 from switch.metrics import Metrics
 from switch.totals import SettleStep
@@ -17,7 +13,7 @@ from vending.calendar import local_midnight
 from vending.settlement import CloseDays, DaysClosed
 
 
-class DayCloser:
+class DayCloser(Again):
     """Looks at start and then again and again; several processes may do so at once.
 
     Args:
@@ -36,29 +32,9 @@ class DayCloser:
         now: Callable[[], datetime],
     ) -> None:
         self._settle = settle
-        self._interval_seconds = interval_seconds
         self._metrics = metrics
         self._now = now
-        self._loop = LoopingCall(self._look)
-        self._loop.clock = reactor
-
-    def start(self) -> None:
-        """Look now, and then every interval."""
-        self._loop.start(self._interval_seconds, now=True)
-
-    def stop(self) -> None:
-        """Look no more."""
-        if self._loop.running:
-            self._loop.stop()
-
-    def _look(self) -> Deferred[None]:
-        return ensureDeferred(self.close()).addErrback(self._failed)
-
-    def _failed(self, failure: Failure) -> None:
-        if failure.check(LedgerUnavailable, LedgerOutcomeUnknown, QueueFull):
-            log.warning(Event.DAY_CLOSE_FAILED, failure=failure.getErrorMessage())
-        else:
-            log.error(Event.DAY_CLOSE_FAILED, failure=failure.getTraceback())
+        super().__init__(self.close, interval_seconds=interval_seconds, failed=Event.DAY_CLOSE_FAILED, reactor=reactor)
 
     async def close(self) -> None:
         """Close what can be closed now."""

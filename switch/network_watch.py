@@ -6,13 +6,9 @@ No sale takes part: a worker of its own reads the floats, so a crossing is seen 
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
-from twisted.python.failure import Failure
 
-from ledger.errors import LedgerOutcomeUnknown, LedgerUnavailable
-from switch.batching import QueueFull
+from switch.again import Again
 from switch.log import Event, log
 from switch.metrics import Metrics
 from switch.steps import Step
@@ -22,7 +18,7 @@ WatchStep = Step[LookAtNetworks, NetworksSeen]
 """One worker for it: the file of a large day takes seconds, and the totals that a terminal asks for must not wait for it."""
 
 
-class NetworkWatch:
+class NetworkWatch(Again):
     """Looks at start and then again and again; several processes may do so at once.
 
     Args:
@@ -44,30 +40,12 @@ class NetworkWatch:
     ) -> None:
         self._watch = watch
         self._directories = directories
-        self._interval_seconds = interval_seconds
         self._metrics = metrics
         self._now = now
         self._low: set[str] = set()
-        self._loop = LoopingCall(self._look)
-        self._loop.clock = reactor
-
-    def start(self) -> None:
-        """Look now, and then every interval."""
-        self._loop.start(self._interval_seconds, now=True)
-
-    def stop(self) -> None:
-        """Look no more."""
-        if self._loop.running:
-            self._loop.stop()
-
-    def _look(self) -> Deferred[None]:
-        return ensureDeferred(self.look()).addErrback(self._failed)
-
-    def _failed(self, failure: Failure) -> None:
-        if failure.check(LedgerUnavailable, LedgerOutcomeUnknown, QueueFull):
-            log.warning(Event.NETWORK_LOOK_FAILED, failure=failure.getErrorMessage())
-        else:
-            log.error(Event.NETWORK_LOOK_FAILED, failure=failure.getTraceback())
+        super().__init__(
+            self.look, interval_seconds=interval_seconds, failed=Event.NETWORK_LOOK_FAILED, reactor=reactor
+        )
 
     async def look(self) -> None:
         """Look once, and tell what changed."""

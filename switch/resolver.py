@@ -10,11 +10,10 @@ from datetime import datetime, timedelta
 
 from twisted.internet.defer import Deferred, DeferredList, ensureDeferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
 from config.switch import SwitchSection
-from ledger.errors import LedgerOutcomeUnknown, LedgerUnavailable
+from switch.again import Again
 from switch.exchange import Exchange
 from switch.in_flight import InFlight
 from switch.log import Event, log
@@ -24,7 +23,7 @@ from vending.order import ReservedSale, UnresolvedLook
 from vending.response_code import Refusal
 
 
-class Resolver:
+class Resolver(Again):
     """Looks for unresolved sales at start and then again and again.
 
     Args:
@@ -51,26 +50,12 @@ class Resolver:
         self._metrics = metrics
         self._now = now
         self._monotonic = monotonic
-        self._loop = LoopingCall(self._look)
-        self._loop.clock = reactor
-
-    def start(self) -> None:
-        """Look now, and then every interval."""
-        self._loop.start(self._section.resolver_interval_seconds, now=True)
-
-    def stop(self) -> None:
-        """Look no more."""
-        if self._loop.running:
-            self._loop.stop()
-
-    def _look(self) -> Deferred[None]:
-        return ensureDeferred(self.resolve()).addErrback(self._failed)
-
-    def _failed(self, failure: Failure) -> None:
-        if failure.check(LedgerUnavailable, LedgerOutcomeUnknown):
-            log.warning(Event.RESOLVER_FAILED, failure=failure.getErrorMessage())
-        else:
-            log.error(Event.RESOLVER_FAILED, failure=failure.getTraceback())
+        super().__init__(
+            self.resolve,
+            interval_seconds=section.resolver_interval_seconds,
+            failed=Event.RESOLVER_FAILED,
+            reactor=reactor,
+        )
 
     async def resolve(self) -> None:
         """Take up the oldest unresolved sales and finish those that can be finished now."""
