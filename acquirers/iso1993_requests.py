@@ -7,38 +7,29 @@ ISO 8583:1993 names a request by its local date and time (12), with the year, wh
 from datetime import datetime
 from typing import Final
 
-from acquirers.calls import (
-    AdviceCall,
-    Call,
-    CutOverCall,
-    InquiryCall,
-    LastAnswerCall,
-    NetworkCall,
-    NetworkRequest,
-    ReversalCall,
-    SaleCall,
-    TotalsCall,
-)
+from acquirers.calls import Call, CutOverCall, InquiryCall, LastAnswerCall, NetworkCall, NetworkRequest
 from acquirers.digest import digest_of
-from acquirers.iso1987_requests import (
+from acquirers.iso1993_answers import RECONCILIATION_DATE
+from acquirers.iso_requests import (
     INQUIRY_PREFIX,
     LAST_ANSWER_PREFIX,
-    SALE_KINDS,
-    obligation_of,
+    Keyed,
+    advice_call,
+    inquiry_call,
+    last_answer_call,
     processing_code_of,
-    rrn,
+    reversal_call,
+    sale_call,
     terminal_id_of,
+    totals_call,
 )
-from acquirers.iso1987_totals import read_theirs
-from acquirers.iso1993_answers import RECONCILIATION_DATE
 from messages.iso_message import FieldMalformed, FieldMissing, IsoMessage
 from messages.local_date_time import read_local_date_time, read_short_date
 from messages.subfields import SubElementError
 from messages.transmission_time import TransmissionTimeError
-from vending.money import Centavos
-from vending.order import AdviceOrder, Inquiry, LastAnswerInquiry, RequestKey, ReversalOrder, SaleOrder
+from vending.order import RequestKey
 from vending.response_code import Refusal, ResponseCode
-from vending.settlement import CutOverOrder, TotalsOrder
+from vending.settlement import CutOverOrder
 
 SIGN_ON, SIGN_OFF, CUT_OVER, ECHO = "801", "802", "821", "831"
 NETWORK_REQUESTS = {
@@ -76,6 +67,9 @@ SERVED_MTIS = frozenset({"1100", NETWORK_MTI, *KEY_CLASSES, *(mti[:3] + "1" for 
 ORIGINAL_MTIS = frozenset({"1200", "1201"})
 """What data element 56 may name."""
 
+REVERSAL_CLASSES = frozenset({"1400", "1420"})
+TOTALS_CLASSES = frozenset({"1500", "1520"})
+
 REVERSAL_REASONS = range(4000, 4500)
 """Message reason codes (25) of a reversal."""
 
@@ -106,13 +100,7 @@ def read_call(message: IsoMessage, body: bytes, *, acquirer_id: str, now: dateti
             raise Refusal(ResponseCode.UNSUPPORTED_PROCESSING_CODE, f"function code {message.text(24)} in {kind}")
         if kind == "1100":
             return _question_call(message, body, acquirer_id, now)
-        if kind in ("1400", "1420"):
-            return _reversal_call(message, body, acquirer_id, now)
-        if kind in ("1500", "1520"):
-            return _totals_call(message, body, acquirer_id, now)
-        if kind == "1220":
-            return _advice_call(message, body, acquirer_id, now)
-        return _sale_call(message, body, acquirer_id, now)
+        return _journaled_call(message, body, acquirer_id, now)
     except (FieldMissing, FieldMalformed, TransmissionTimeError, SubElementError) as error:
         raise Refusal(ResponseCode.FORMAT_ERROR, str(error)) from error
 
@@ -157,93 +145,31 @@ def _network_call(message: IsoMessage, body: bytes, acquirer_id: str, now: datet
     return CutOverCall(message=message, body=body, terminal_id=terminal_id, order=order)
 
 
-def _totals_call(message: IsoMessage, body: bytes, acquirer_id: str, now: datetime) -> TotalsCall:
-    key = request_key(message, acquirer_id, now)
-    order = TotalsOrder(
-        key=key,
-        digest=digest_of(message, TOTALS_DIGEST_FIELDS),
-        terminal_id=key.terminal_id if message.message_class == "1500" else None,
-        settlement_date=read_short_date(message.text(RECONCILIATION_DATE)),
-        theirs=read_theirs(message),
-        rrn=rrn(message, now),
-        request=body,
-        received_at=now,
-    )
-    return TotalsCall(message=message, body=body, terminal_id=key.terminal_id, order=order)
+def _journaled_call(message: IsoMessage, body: bytes, acquirer_id: str, now: datetime) -> Call:
+    kind, key = message.message_class, request_key(message, acquirer_id, now)
+    if kind in TOTALS_CLASSES:
+        asked = Keyed(message=message, body=body, key=key, digest=digest_of(message, TOTALS_DIGEST_FIELDS), now=now)
+        closing = read_short_date(message.text(RECONCILIATION_DATE))
+        return totals_call(asked, closing, is_of_terminal=kind == "1500")
+    asked = Keyed(message=message, body=body, key=key, digest=digest(message), now=now)
+    if kind in REVERSAL_CLASSES:
+        if message.number(25) not in REVERSAL_REASONS:
+            raise Refusal(ResponseCode.FORMAT_ERROR, "data element 25 is no reason for a reversal")
+        return reversal_call(asked, _named(message, acquirer_id, now))
+    if kind == "1220":
+        return advice_call(asked, _named(message, acquirer_id, now))
+    return sale_call(asked)
 
 
 def _question_call(message: IsoMessage, body: bytes, acquirer_id: str, now: datetime) -> InquiryCall | LastAnswerCall:
     prefix, service = processing_code_of(message)
-    terminal_id = terminal_id_of(message)
     message.text(11)
-    if prefix == LAST_ANSWER_PREFIX:
-        original = _named(message, acquirer_id, now) if 56 in message else None
-        last = LastAnswerInquiry(acquirer_id=acquirer_id, terminal_id=terminal_id, original=original, asked_at=now)
-        return LastAnswerCall(message=message, body=body, terminal_id=terminal_id, inquiry=last)
-    if prefix != INQUIRY_PREFIX:
+    if prefix == INQUIRY_PREFIX:
+        return inquiry_call(message, body, service, acquirer_id, now)
+    if prefix != LAST_ANSWER_PREFIX:
         raise Refusal(ResponseCode.UNSUPPORTED_PROCESSING_CODE, message.text(3))
-    trial = Centavos(message.number(4)) if 4 in message else None
-    inquiry = Inquiry(
-        acquirer_id=acquirer_id,
-        terminal_id=terminal_id,
-        meter_number=message.text(2),
-        service=service,
-        trial_paid_centavos=trial or None,
-        asked_at=now,
-    )
-    return InquiryCall(message=message, body=body, terminal_id=terminal_id, inquiry=inquiry)
-
-
-def _sale_call(message: IsoMessage, body: bytes, acquirer_id: str, now: datetime) -> SaleCall:
-    prefix, service = processing_code_of(message)
-    kind = SALE_KINDS.get(prefix)
-    if kind is None:
-        raise Refusal(ResponseCode.UNSUPPORTED_PROCESSING_CODE, message.text(3))
-    key = request_key(message, acquirer_id, now)
-    obligation, voluntary = obligation_of(message, kind)
-    order = SaleOrder(
-        key=key,
-        digest=digest(message),
-        kind=kind,
-        service=service,
-        meter_number=message.text(2),
-        paid_centavos=Centavos(message.number(4)),
-        voluntary_obligation=obligation,
-        voluntary_centavos=voluntary,
-        rrn=rrn(message, now),
-        request=body,
-        received_at=now,
-    )
-    return SaleCall(message=message, body=body, terminal_id=key.terminal_id, order=order)
-
-
-def _reversal_call(message: IsoMessage, body: bytes, acquirer_id: str, now: datetime) -> ReversalCall:
-    if message.number(25) not in REVERSAL_REASONS:
-        raise Refusal(ResponseCode.FORMAT_ERROR, "data element 25 is no reason for a reversal")
-    key = request_key(message, acquirer_id, now)
-    order = ReversalOrder(
-        key=key,
-        digest=digest(message),
-        original=_named(message, acquirer_id, now),
-        paid_centavos=Centavos(message.number(4)) if 4 in message else None,
-        rrn=rrn(message, now),
-        request=body,
-        received_at=now,
-    )
-    return ReversalCall(message=message, body=body, terminal_id=key.terminal_id, order=order)
-
-
-def _advice_call(message: IsoMessage, body: bytes, acquirer_id: str, now: datetime) -> AdviceCall:
-    key = request_key(message, acquirer_id, now)
-    order = AdviceOrder(
-        key=key,
-        digest=digest(message),
-        original=_named(message, acquirer_id, now),
-        rrn=rrn(message, now),
-        request=body,
-        received_at=now,
-    )
-    return AdviceCall(message=message, body=body, terminal_id=key.terminal_id, order=order)
+    original = _named(message, acquirer_id, now) if 56 in message else None
+    return last_answer_call(message, body, original, acquirer_id, now)
 
 
 def _named(message: IsoMessage, acquirer_id: str, now: datetime) -> RequestKey:
