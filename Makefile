@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help env demo test check lint types contracts tests wheel bench interop fuzz torture simulate lock clean
+.PHONY: help env demo test check lint types contracts tests wheel bench isolation interop fuzz torture simulate lock clean
 
 help: ## what can be done
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -12,7 +12,7 @@ env: $(VENV)/.installed ## make .venv with everything, from the hashed lock file
 
 $(VENV)/.installed: requirements/dev.txt setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
@@ -49,6 +49,9 @@ wheel: env ## build the wheel
 bench: env ## the sale benchmark, beside pgbench on the same server
 	$(BIN)/eudora bench --json
 
+isolation: env ## what one network's bad day does to the others: latencies of each, quiet and under every attack
+	$(BIN)/python -m benchmarks.isolation
+
 interop: env ## programs of other makers (iso8583sim, tshark) against a running switch; records what they said for the tests
 	@command -v tshark > /dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends tshark; }
 	$(BIN)/python -W ignore -m tests.interop.run_interop
@@ -56,7 +59,7 @@ interop: env ## programs of other makers (iso8583sim, tshark) against a running 
 SECONDS ?= 60
 
 $(VENV)/.fuzz: $(VENV)/.installed requirements/fuzz.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/fuzz.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/fuzz.txt
 	@touch $@
 
 fuzz: env $(VENV)/.fuzz ## search every reader of octets for a crash, led by coverage, SECONDS=60 each
