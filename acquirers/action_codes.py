@@ -26,6 +26,7 @@ ISO_1993: Final[dict[ResponseCode, str]] = {
     ResponseCode.METER_UNKNOWN: "111",
     ResponseCode.METER_BLOCKED: "119",
     ResponseCode.WRONG_SERVICE: "114",
+    ResponseCode.KEY_CHANGE_DUE: "187",
     ResponseCode.UNKNOWN_OBLIGATION: "180",
     ResponseCode.NOTHING_OWED: "181",
     ResponseCode.AMOUNT_INVALID: "110",

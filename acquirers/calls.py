@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from enum import Enum
 
+from acquirers.session_key import KeyOffer
 from messages.iso_message import IsoMessage
 from vending.order import AdviceOrder, Inquiry, LastAnswerInquiry, ReversalOrder, SaleOrder
 from vending.response_code import Refusal, ResponseCode
@@ -95,6 +96,16 @@ class CutOverCall:
     order: CutOverOrder
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionKeyCall:
+    """Change the network's session key; ``given`` is the key that it gives us, None: it asks for one. Carries a MAC."""
+
+    message: IsoMessage
+    body: bytes
+    terminal_id: str
+    given: KeyOffer | None
+
+
 RecordCall = SaleCall | ReversalCall | AdviceCall
 """What a batch may hold."""
 
@@ -126,7 +137,12 @@ class RecordResult:
     answer: bytes | None = field(default=None, repr=False)
 
 
-MoneyCall = InquiryCall | SaleCall | ReversalCall | AdviceCall | LastAnswerCall | TotalsCall | CutOverCall | BatchCall
+BusinessCall = (
+    InquiryCall | SaleCall | ReversalCall | AdviceCall | LastAnswerCall | TotalsCall | CutOverCall | BatchCall
+)
+"""The calls for the books."""
+
+MoneyCall = BusinessCall | SessionKeyCall
 """The calls that must carry a MAC."""
 
 Call = NetworkCall | MoneyCall

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from acquirers.calls import Call, RecordResult
+from acquirers.calls import Call, NetworkRequest, RecordResult
+from acquirers.host_link import HostAnswer
+from acquirers.session_key import KeyOffer
 from messages.iso_message import IsoMessage
 from messages.mac import MacForm, Sealed
 from vending.order import InquiryAnswer, LastAnswerFound, RequestKey, ReservedSale
@@ -61,11 +63,23 @@ class Dialect(Protocol):
     def acknowledge_cut_over(self, message: IsoMessage) -> IsoMessage:
         """Make the answer that says the day is closed to new sales."""
 
+    def answer_session_key(self, message: IsoMessage, offer: KeyOffer) -> IsoMessage:
+        """Make the answer that hands out a session key, or says which one was taken."""
+
     def answer_batch(self, message: IsoMessage, code: ResponseCode, results: Sequence[RecordResult]) -> IsoMessage:
         """Make the answer to a batch upload: *code* for the whole, and what became of each record, in their order."""
 
     def decline_reversal(self, message: IsoMessage, sale: ReservedSale, tokens: Sequence[Secret[str]]) -> IsoMessage:
         """Make the answer that says the sale stands, with its tokens."""
+
+    def sealed_answer(self, answer: bytes) -> Sealed | None:
+        """Split an encoded answer of ours; None: it has no MAC."""
+
+    def network_request(self, request: NetworkRequest, *, stan: str, now: datetime) -> IsoMessage:
+        """Make what we ask a network's host on a link that we opened; *stan* is 6 digits."""
+
+    def host_answer(self, body: bytes) -> HostAnswer | None:
+        """Read what came on such a link as an answer; None: it is none."""
 
     def answered_key(self, answer: bytes, *, acquirer_id: str, now: datetime) -> RequestKey | None:
         """Return which request an encoded answer of ours belongs to; None unless it is signed and the request is in the journal."""

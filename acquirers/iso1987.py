@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from acquirers import iso1987_answers as answers
+from acquirers.host_link import network_request_1987
 from acquirers.iso1987_batch import BATCH_MTIS
 from acquirers.iso1987_requests import read_call
 from acquirers.iso1987_totals import SETTLEMENT_DATE, totals_fields
@@ -39,6 +40,7 @@ VERSION_1987: Final = Version(
     cut_over_fields=lambda message: {SETTLEMENT_DATE: message.text(SETTLEMENT_DATE)},
     request_key=_request_key,
     batch_mtis=BATCH_MTIS,
+    network_request=network_request_1987,
 )
 
 

@@ -12,6 +12,7 @@ from messages.subfields import (
     write_sub_elements,
 )
 from messages.transmission_time import write_transmission_time
+from vending.key_change import KeyChange
 from vending.order import InquiryAnswer, LastAnswerFound, MeterAccount, ReservedSale
 from vending.parked import ParkedSale
 from vending.quote import Quote, Taken
@@ -63,11 +64,14 @@ def sale_details(message: IsoMessage, sale: ReservedSale, tokens: Sequence[Secre
     fields = {
         38: f"{sale.sale_id % APPROVAL_MODULUS:06d}",
         48: write_sub_elements(_account(sale.meter)),
-        63: _sale_lines(str(sale.sale_id), sale.quote, sale.claimed),
+        63: _sale_lines(str(sale.sale_id), sale.quote, sale.claimed, sale.key_change),
     }
     if 37 not in message:
         fields[37] = sale.rrn.ljust(12)[:12]
     pins = [*(token for parked in sale.claimed for token in parked.tokens), *tokens]
+    if sale.key_change is not None:
+        # A sale that changes a key claims nothing, so they stand first.
+        pins[:0] = sale.key_change.tokens
     if pins:
         fields[62] = "".join(token.reveal() for token in pins)
     return fields
@@ -140,7 +144,9 @@ def _printable(text: str, characters_max: int) -> str:
     return text[:characters_max]
 
 
-def _sale_lines(receipt: str, quote: Quote, claimed: Sequence[ParkedSale] = ()) -> str:
+def _sale_lines(
+    receipt: str, quote: Quote, claimed: Sequence[ParkedSale] = (), key_change: KeyChange | None = None
+) -> str:
     """The quote, and what was claimed of parked tokens, as sub-elements; deductions that do not fit are summed in one last line, so that the sums on the ticket still agree."""
     head = [
         ("PD", str(quote.paid_centavos + sum(parked.paid_centavos for parked in claimed))),
@@ -155,6 +161,8 @@ def _sale_lines(receipt: str, quote: Quote, claimed: Sequence[ParkedSale] = ()) 
     ]
     if claimed:
         head.append(("PK", _claimed(claimed)))
+    if key_change is not None:
+        head.append(("KC", str(len(key_change.tokens))))
     if receipt:
         head.insert(0, ("RC", receipt))
     head += [("BK", f"{block.units_tenths};{block.rate_e4};{block.full_rate_e4}") for block in quote.blocks]

@@ -16,9 +16,11 @@ from acquirers.iso_requests import (
     processing_code_of,
     reversal_call,
     sale_call,
+    session_key_call,
     terminal_id_of,
     totals_call,
 )
+from acquirers.session_key import KEY_CHANGE_1987
 from messages.iso_message import FieldMalformed, FieldMissing, IsoMessage
 from messages.subfields import SubElementError
 from messages.transmission_time import TransmissionTimeError, read_transmission_time
@@ -64,16 +66,21 @@ def read_call(message: IsoMessage, body: bytes, *, acquirer_id: str, now: dateti
         raise Refusal(ResponseCode.UNSUPPORTED_MESSAGE, message.mti)
     try:
         if message.mti == "0800":
-            return (
-                _cut_over_call(message, body, acquirer_id, now)
-                if message.text(70) == CUT_OVER
-                else _network_call(message)
-            )
+            return _management_call(message, body, acquirer_id, now)
         if message.mti == "0100":
             return _question_call(message, body, acquirer_id, now)
         return _journaled_call(message, body, _key(message, acquirer_id, now), now)
     except (FieldMissing, FieldMalformed, TransmissionTimeError, SubElementError) as error:
         raise Refusal(ResponseCode.FORMAT_ERROR, str(error)) from error
+
+
+def _management_call(message: IsoMessage, body: bytes, acquirer_id: str, now: datetime) -> Call:
+    code = message.text(70)
+    if code == CUT_OVER:
+        return _cut_over_call(message, body, acquirer_id, now)
+    if code == KEY_CHANGE_1987:
+        return session_key_call(message, body)
+    return _network_call(message)
 
 
 def _network_call(message: IsoMessage) -> NetworkCall:

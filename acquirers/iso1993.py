@@ -3,6 +3,7 @@
 from typing import Final
 
 from acquirers import iso1993_answers as answers
+from acquirers.host_link import network_request_1993
 from acquirers.iso1987_answers import inquiry_fields
 from acquirers.iso1993_requests import read_call, request_key
 from acquirers.iso_dialect import IsoDialect
@@ -19,6 +20,7 @@ VERSION_1993: Final = Version(
     cut_over_fields=answers.cut_over_fields,
     request_key=request_key,
     batch_mtis=frozenset(),
+    network_request=network_request_1993,
 )
 
 

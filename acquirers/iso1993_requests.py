@@ -7,7 +7,7 @@ ISO 8583:1993 names a request by its local date and time (12), with the year, wh
 from datetime import datetime
 from typing import Final
 
-from acquirers.calls import Call, CutOverCall, InquiryCall, LastAnswerCall, NetworkCall, NetworkRequest
+from acquirers.calls import Call, CutOverCall, InquiryCall, LastAnswerCall, NetworkCall, NetworkRequest, SessionKeyCall
 from acquirers.digest import digest_of
 from acquirers.iso1993_answers import RECONCILIATION_DATE
 from acquirers.iso_requests import (
@@ -20,9 +20,11 @@ from acquirers.iso_requests import (
     processing_code_of,
     reversal_call,
     sale_call,
+    session_key_call,
     terminal_id_of,
     totals_call,
 )
+from acquirers.session_key import KEY_CHANGE_1993
 from messages.iso_message import FieldMalformed, FieldMissing, IsoMessage
 from messages.local_date_time import read_local_date_time, read_short_date
 from messages.subfields import SubElementError
@@ -37,7 +39,7 @@ NETWORK_REQUESTS = {
     SIGN_OFF: NetworkRequest.SIGN_OFF,
     ECHO: NetworkRequest.ECHO,
 }
-"""Function codes of an 1804; with `CUT_OVER`, which needs a MAC, they are all."""
+"""Function codes of an 1804; with `CUT_OVER` and a change of keys, which need a MAC, they are all."""
 
 NETWORK_MTI = "1804"
 
@@ -127,9 +129,13 @@ def request_key(message: IsoMessage, acquirer_id: str, now: datetime) -> Request
     )
 
 
-def _network_call(message: IsoMessage, body: bytes, acquirer_id: str, now: datetime) -> NetworkCall | CutOverCall:
+def _network_call(
+    message: IsoMessage, body: bytes, acquirer_id: str, now: datetime
+) -> NetworkCall | CutOverCall | SessionKeyCall:
     function = message.text(24)
     message.text(11)
+    if function == KEY_CHANGE_1993:
+        return session_key_call(message, body)
     if function != CUT_OVER:
         request = NETWORK_REQUESTS.get(function)
         if request is None:

@@ -4,12 +4,14 @@ How a dialect is packed is a `messages.wire.Wire`, how its version of the standa
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 
-from acquirers.calls import Call, RecordResult
+from acquirers.calls import Call, NetworkRequest, RecordResult
 from acquirers.dialect import Unreadable
+from acquirers.host_link import HostAnswer, read_host_answer
 from acquirers.iso1987_batch import read_batch, result_fields
+from acquirers.session_key import KeyOffer, key_offer_fields
 from acquirers.version import Version
 from messages.iso_message import DecodeError, IsoMessage
 from messages.mac import MacAbsent, MacForm, Sealed, split_mac, with_placeholder
@@ -18,6 +20,8 @@ from vending.order import InquiryAnswer, LastAnswerFound, RequestKey, ReservedSa
 from vending.response_code import Refusal, ResponseCode
 from vending.secret import Secret
 from vending.settlement import Compared, TotalsOrder
+
+_ANY_TIME = datetime(2026, 1, 1, tzinfo=UTC)
 
 JOURNALED = frozenset("24")
 """Second MTI digit of what the journal keeps: sales, reversals and their advices."""
@@ -99,6 +103,10 @@ class IsoDialect:
         more = self._version.cut_over_fields(message)
         return _of_request(self._version.answer(message, ResponseCode.APPROVED, more))
 
+    def answer_session_key(self, message: IsoMessage, offer: KeyOffer) -> IsoMessage:
+        """Hand out a session key, or say which one was taken."""
+        return _of_request(self._version.answer(message, ResponseCode.APPROVED, key_offer_fields(message, offer)))
+
     def answer_batch(self, message: IsoMessage, code: ResponseCode, results: Sequence[RecordResult]) -> IsoMessage:
         """Tell what became of each record."""
         return _of_request(self._version.answer(message, code, result_fields(results, self._codec.decode)))
@@ -107,6 +115,28 @@ class IsoDialect:
         """The sale stands, and here are its tokens."""
         more = self._version.sale_fields(message, sale, tokens)
         return _of_request(self._version.answer(message, ResponseCode.SALE_STANDS, more))
+
+    def sealed_answer(self, answer: bytes) -> Sealed | None:
+        """Split an answer from its MAC."""
+        try:
+            return split_mac(self._codec.decode(answer), answer, self._mac_form)
+        except MacAbsent:
+            return None
+
+    def network_request(self, request: NetworkRequest, *, stan: str, now: datetime) -> IsoMessage:
+        """Ask a host."""
+        return self._version.network_request(request, stan, now)
+
+    def host_answer(self, body: bytes) -> HostAnswer | None:
+        """Read its answer. What it approves is spelled as we would have approved the same."""
+        if len(body) < 4 or not (body[1] >> 4 if self._mac_form is MacForm.OCTETS else body[2]) & 1:
+            return None  # the third digit of its MTI is even: a request, which is decoded where it is served
+        try:
+            message = self._codec.decode(body)
+        except DecodeError:
+            return None
+        asked = self._version.network_request(NetworkRequest.ECHO, "000000", _ANY_TIME)
+        return read_host_answer(message, self.acknowledge(asked).text(39))
 
     def answered_key(self, answer: bytes, *, acquirer_id: str, now: datetime) -> RequestKey | None:
         """Read the elements of the key back. An answer without a MAC may be to somebody who only says that he is a terminal."""

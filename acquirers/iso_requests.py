@@ -7,8 +7,17 @@ stands, what its digest covers and how it names an original.
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from acquirers.calls import AdviceCall, InquiryCall, LastAnswerCall, ReversalCall, SaleCall, TotalsCall
+from acquirers.calls import (
+    AdviceCall,
+    InquiryCall,
+    LastAnswerCall,
+    ReversalCall,
+    SaleCall,
+    SessionKeyCall,
+    TotalsCall,
+)
 from acquirers.iso1987_totals import read_theirs
+from acquirers.session_key import read_given_key
 from messages.iso_message import IsoMessage
 from messages.subfields import SubElement, first_value, parse_sub_elements
 from vending.money import Centavos
@@ -181,3 +190,10 @@ def _rrn(message: IsoMessage, now: datetime) -> str:
         return given
     day_of_year = now.toordinal() - date(now.year, 1, 1).toordinal() + 1
     return f"{now.year % 10}{day_of_year:03d}{now.hour:02d}{message.text(11)}"
+
+
+def session_key_call(message: IsoMessage, body: bytes) -> SessionKeyCall:
+    """Map a change of the session key, of either version."""
+    message.text(11)
+    terminal_id = terminal_id_of(message)
+    return SessionKeyCall(message=message, body=body, terminal_id=terminal_id, given=read_given_key(message))

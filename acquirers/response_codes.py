@@ -22,6 +22,7 @@ ISO_1987 = {
     ResponseCode.METER_UNKNOWN: "14",
     ResponseCode.METER_BLOCKED: "62",
     ResponseCode.WRONG_SERVICE: "56",
+    ResponseCode.KEY_CHANGE_DUE: "75",
     ResponseCode.UNKNOWN_OBLIGATION: "76",
     ResponseCode.NOTHING_OWED: "78",
     ResponseCode.AMOUNT_INVALID: "13",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from acquirers.calls import Call
+from acquirers.calls import Call, NetworkRequest
 from messages.iso_message import IsoMessage
 from vending.order import InquiryAnswer, LastAnswerFound, RequestKey, ReservedSale
 from vending.response_code import ResponseCode
@@ -43,6 +43,7 @@ class Version:
         cut_over_fields: of a day that is closed.
         request_key: the journal key of the request that an answer belongs to.
         batch_mtis: messages that carry a batch; none where this version has none.
+        network_request: what we ask a network's host on a link that we opened, by kind, STAN and time.
     """
 
     read_call: ReadCall
@@ -54,3 +55,4 @@ class Version:
     cut_over_fields: Callable[[IsoMessage], Fields]
     request_key: Callable[[IsoMessage, str, datetime], RequestKey]
     batch_mtis: frozenset[str]
+    network_request: Callable[[NetworkRequest, str, datetime], IsoMessage]

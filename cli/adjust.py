@@ -4,16 +4,19 @@ Who acts is said by ``--user``. Until there is a portal with log-ins, the operat
 run this command here is believed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import TypeVar
 
 import click
 
 from cli import adjust_texts, context, signing
+from cli.approval_file import ApprovalFileError, read_approval
 from cli.signing import LANGUAGE, Pesos, ask, engine, now
 from ledger import adjustments
 from ledger.adjustments import Adjustment
-from messages.security_module import MintReply
+from messages.security_module import Approval, EngineeringReply, EngineeringRequest, MintReply
 from security_module.roles import Role
 from vending.adjustment import AdjustmentKind, AdjustmentRefused, AdjustmentState, Proposal
 from vending.money import Centavos, Tenths
@@ -22,8 +25,15 @@ OPEN_EXIT_CODE = 3
 """Approved, but the digits of a token are not known yet: finish it later."""
 
 _Result = TypeVar("_Result")
-_KINDS = {kind.value.replace("_", "-"): kind for kind in AdjustmentKind}
-_USER = click.option("--user", required=True, help="Who acts.")
+_KINDS = {kind.value.replace("_", "-"): kind for kind in AdjustmentKind if kind.engineering is None}
+USER = click.option("--user", required=True, help="Who acts.")
+APPROVALS = click.option(
+    "--approval",
+    "approval_files",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A file that `eudora approve adjustment` wrote; twice, where the security module wants two signatures.",
+)
 
 
 class _Units(click.ParamType[Tenths]):
@@ -52,7 +62,7 @@ def adjust() -> None:
 @click.option("--amount", type=Pesos(), help="Pesos of a refund or credit.")
 @click.option("--units", type=_Units(), help="Units of a token, for example 49,1.")
 @click.option("--evidence", required=True, help="Why, and where the proof is.")
-@_USER
+@USER
 @LANGUAGE
 def propose_command(
     kind: str,
@@ -65,9 +75,8 @@ def propose_command(
     language: str | None,
 ) -> None:
     """Propose an adjustment; nothing is given before another user approves it."""
-
-    def propose() -> Adjustment:
-        proposal = Proposal(
+    propose(
+        lambda: Proposal(
             kind=_KINDS[kind],
             proposed_by=user,
             evidence=evidence,
@@ -75,15 +84,14 @@ def propose_command(
             sale_id=sale_id,
             amount_centavos=amount or Centavos(0),
             units_tenths=units or Tenths(0),
-        )
-        return adjustments.propose(engine(), proposal, now())
-
-    _show(_ask(propose, language), language)
+        ),
+        language,
+    )
 
 
 @adjust.command("approve")
 @click.argument("adjustment_id", type=int)
-@_USER
+@USER
 @LANGUAGE
 def approve_command(adjustment_id: int, user: str, language: str | None) -> None:
     """Approve the proposal of another user; a token is minted and shown at once."""
@@ -93,7 +101,7 @@ def approve_command(adjustment_id: int, user: str, language: str | None) -> None
 
 @adjust.command("reject")
 @click.argument("adjustment_id", type=int)
-@_USER
+@USER
 @LANGUAGE
 def reject_command(adjustment_id: int, user: str, language: str | None) -> None:
     """Reject the proposal of another user."""
@@ -120,26 +128,42 @@ def show_command(adjustment_id: int, language: str | None) -> None:
 
 @adjust.command("finish")
 @click.argument("adjustment_id", type=int, required=False)
+@APPROVALS
 @LANGUAGE
-def finish_command(adjustment_id: int | None, language: str | None) -> None:
+def finish_command(adjustment_id: int | None, approval_files: Sequence[Path], language: str | None) -> None:
     """Ask the security module again for the approved tokens that have no digits yet; for all of them without an id.
 
     It is asked by the same id as before, so it gives the digits that it may have given already.
     """
+    approvals = [_approval(path) for path in approval_files]
     if adjustment_id is not None:
-        _finish([_ask(lambda: adjustments.read(engine(), adjustment_id), language)], language)
+        _finish([_ask(lambda: adjustments.read(engine(), adjustment_id), language)], language, approvals)
+    elif approvals:
+        raise click.UsageError("an approval is for one adjustment: name it")
     else:
         _finish(_ask(lambda: adjustments.find_open(engine()), language), language)
 
 
-def _finish(found: list[Adjustment], language: str | None) -> None:
+def _approval(path: Path) -> Approval:
+    try:
+        return read_approval(path)
+    except ApprovalFileError as error:
+        raise click.ClickException(f"{path}: {error}") from error
+
+
+def propose(proposal: Callable[[], Proposal], language: str | None) -> None:
+    """Write a proposal and show it."""
+    _show(_ask(lambda: adjustments.propose(engine(), proposal(), now()), language), language)
+
+
+def _finish(found: list[Adjustment], language: str | None, approvals: Sequence[Approval] = ()) -> None:
     """Mint what is open, and show all of them; exit code 3 if something stays open."""
     is_any_open = False
     for each in found:
         finished = each
         if each.is_open:
             try:
-                finished = _mint(each, language)
+                finished = _mint(each, language, approvals)
             except click.ClickException as error:
                 click.echo(error.format_message(), err=True)
                 is_any_open = True
@@ -148,11 +172,13 @@ def _finish(found: list[Adjustment], language: str | None) -> None:
         raise click.exceptions.Exit(OPEN_EXIT_CODE)
 
 
-def _mint(adjustment: Adjustment, language: str | None) -> Adjustment:
+def _mint(adjustment: Adjustment, language: str | None, approvals: Sequence[Approval]) -> Adjustment:
     assert adjustment.token is not None, "it is open"
-    reply = context.ask_module(Role.SWITCH, adjustment.token.request)
-    assert isinstance(reply, MintReply)
-    (digits,) = reply.tokens
+    request = replace(adjustment.token.request, approvals=tuple(approvals))
+    role = Role.ENGINEER if isinstance(request, EngineeringRequest) else Role.SWITCH
+    reply = context.ask_module(role, request)
+    assert isinstance(reply, MintReply | EngineeringReply)
+    (digits,) = reply.tokens if isinstance(reply, MintReply) else (reply.token,)
     return _ask(
         lambda: adjustments.store_token(engine(), adjustment.adjustment_id, digits, now()),
         language,

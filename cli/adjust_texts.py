@@ -4,6 +4,7 @@ from ledger.adjustments import Adjustment
 from pos.amounts import format_centavos, format_units
 from vending.adjustment import AdjustmentKind, AdjustmentRefusal, AdjustmentRefused, AdjustmentState
 from vending.calendar import local_time
+from vending.engineering import CLEAR_ALL
 from vending.service import Service
 
 PIN_GROUP_DIGITS = 4
@@ -15,6 +16,11 @@ _KINDS = {
     AdjustmentKind.CREDIT: ("Abono a la próxima compra", "Credit for the next purchase"),
     AdjustmentKind.FREE_TOKEN: ("PIN sin costo", "Free token"),
     AdjustmentKind.REPLACEMENT_TOKEN: ("PIN de reposición", "Replacement token"),
+    AdjustmentKind.POWER_LIMIT: ("PIN de límite de potencia", "Power limit token"),
+    AdjustmentKind.PHASE_UNBALANCE: ("PIN de límite de desbalance entre fases", "Phase unbalance token"),
+    AdjustmentKind.CLEAR_CREDIT: ("PIN para borrar el crédito", "Clear credit token"),
+    AdjustmentKind.CLEAR_TAMPER: ("PIN para borrar manipulación", "Clear tamper token"),
+    AdjustmentKind.METER_TEST: ("PIN de prueba del medidor", "Meter test token"),
 }
 
 _STATES = {
@@ -41,6 +47,7 @@ _REFUSALS = {
     AdjustmentRefusal.EVIDENCE_TOO_LONG: ("el soporte es demasiado largo", "the evidence is too long"),
     AdjustmentRefusal.AMOUNT_INVALID: ("el valor no es válido", "the amount is not valid"),
     AdjustmentRefusal.UNITS_INVALID: ("las unidades no son válidas", "the units are not valid"),
+    AdjustmentRefusal.VALUE_INVALID: ("el valor no se puede decir en un PIN", "a token cannot say this value"),
     AdjustmentRefusal.SALE_MISSING: ("falta el recibo de la venta", "the sale is missing"),
     AdjustmentRefusal.METER_MISSING: ("falta el medidor", "the meter is missing"),
     AdjustmentRefusal.ADJUSTMENT_UNKNOWN: ("ese ajuste no existe", "there is no such adjustment"),
@@ -126,6 +133,14 @@ def in_fours(digits: str) -> str:
 def _value(adjustment: Adjustment) -> str:
     if adjustment.kind.gives_money:
         return format_centavos(adjustment.amount_centavos)
+    if adjustment.kind in (AdjustmentKind.POWER_LIMIT, AdjustmentKind.PHASE_UNBALANCE):
+        return f"{adjustment.value} W"
+    if adjustment.kind is AdjustmentKind.METER_TEST:
+        return f"0x{adjustment.value:x}"
+    if adjustment.kind is AdjustmentKind.CLEAR_CREDIT:
+        return "-" if adjustment.value == CLEAR_ALL else str(adjustment.value)
+    if adjustment.kind is AdjustmentKind.CLEAR_TAMPER:
+        return ""
     return format_units(adjustment.units_tenths, _UNITS[adjustment.service])
 
 

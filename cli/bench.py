@@ -85,6 +85,7 @@ class LoadError(click.ClickException):
 @click.option("--warm-up", type=click.FloatRange(0, 600), default=2.0, show_default=True, help="Seconds before it.")
 @click.option("--rate", type=click.FloatRange(1, 1_000_000), help="Sales per second; default: as many as are answered.")
 @click.option("--load-processes", type=click.IntRange(1, 16), help="Default: one per 100 clients, at most 4.")
+@click.option("--switches", type=click.IntRange(1, 16), help="Switch processes.  [default: one, without a supervisor]")
 @click.option("--pgbench/--no-pgbench", "with_pgbench", default=True, help="Also run TPC-B on the same server.")
 @click.option("--pgbench-clients", type=click.IntRange(1, 90), default=64, show_default=True, help="And the scale.")
 @click.option(
@@ -107,6 +108,7 @@ def bench(
     warm_up: float,
     rate: float | None,
     load_processes: int | None,
+    switches: int | None,
     with_pgbench: bool,
     pgbench_clients: int,
     meters: int,
@@ -129,12 +131,14 @@ def bench(
     with ExitStack() as stack:
         directory = home or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="eudora-bench-")))
         system = stack.enter_context(
-            running_system(directory, on_free_ports=True, meters=meters, terminals=_terminals_for(clients))
+            running_system(
+                directory, on_free_ports=True, meters=meters, terminals=_terminals_for(clients), switches=switches
+            )
         )
         terminals, numbers = _targets(system.dsn, options.clients)
         measured = measure(system.switch_address, _identities(directory, terminals), numbers, system.pids, options)
         result = summarise(measured, options)
-        result["ledger_check"] = _ledger_check(directory)
+        result["ledger_check"] = ledger_check(directory)
         result |= _pgbench(system.dsn, pgbench_clients if with_pgbench else None, seconds)
     click.echo(json.dumps(result, ensure_ascii=False) if as_json else _as_text(result))
     sys.exit(0 if _is_sound(result) else 1)
@@ -358,7 +362,7 @@ def _total(measured: Measured, name: str) -> int:
     return sum(getattr(report, name) for report in measured.reports)
 
 
-def _ledger_check(directory: Path) -> Any:
+def ledger_check(directory: Path) -> Any:
     """Ask `eudora ledger check` of that state directory for its verdict."""
     done = subprocess.run(
         [sys.executable, "-m", "cli.main", "ledger", "check"],

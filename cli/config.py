@@ -54,20 +54,24 @@ def check_command(file: Path | None, *, as_json: bool) -> None:
 def apply_command(run_file: Path | None) -> None:
     """Have the running switch read its configuration again, without dropping a link or a sale.
 
-    The same as SIGHUP, and says what became of it. Exit code 1: nothing was changed. Exit code 2: keys that need a restart keep
-    the value they had; everything else is applied.
+    The same as SIGHUP, and says what became of it in every process. Exit code 1: in one of them nothing was changed. Exit code 2: keys
+    that need a restart keep the value they had; everything else is applied.
     """
-    outcome = apply_configuration(run_file or context.run_file("switch"))
-    if not outcome["is_applied"]:
-        click.echo("nothing was changed:", err=True)
-        for line in outcome["complaints"]:
-            click.echo(f"  {line}", err=True)
-        raise SystemExit(1)
-    click.echo("applied")
-    for line in outcome["needs_restart"]:
-        click.echo(f"  {line}")
-    if outcome["needs_restart"]:
-        raise SystemExit(2)
+    status = 0
+    for process, outcome in apply_configuration(run_file or context.run_file("switch")):
+        who = "" if process["number"] is None else f"process {process['number']}: "
+        if not outcome["is_applied"]:
+            status = 1
+            click.echo(f"{who}nothing was changed:", err=True)
+            for line in outcome["complaints"]:
+                click.echo(f"  {line}", err=True)
+            continue
+        click.echo(f"{who}applied")
+        for line in outcome["needs_restart"]:
+            click.echo(f"  {line}")
+            status = status or 2
+    if status:
+        raise SystemExit(status)
 
 
 @config.command("keys")
@@ -111,8 +115,14 @@ def summary(section: AcquirerSection) -> str:
     rate = f"{section.requests_per_second_max}/s" if section.requests_per_second_max else "any rate"
     encryption = "plain" if section.tls is None else "TLS" if section.tls.client_ca_file is None else "mutual TLS"
     peers = ", ".join(map(str, section.allowed_peers)) or "everybody"
+    listens = "" if section.role == "we_connect" else f"on {section.listen_host}:{section.listen_port} "
+    links = (
+        ""
+        if section.links is None
+        else f"over {section.links.count} links to {', '.join(map(str, section.links.hosts))} "
+    )
     return (
-        f"  {section.id}: {section.dialect} on {section.listen_host}:{section.listen_port} ({encryption}, from {peers}), {section.state},"
+        f"  {section.id}: {section.dialect} {listens}{links}({encryption}, from {peers}), {section.state},"
         f" {section.mac.scheme} register {section.mac.register_id}; sells {'/'.join(sells.services)} by {'/'.join(sells.kinds)},"
         f" {hours}, {rate}"
     )

@@ -24,12 +24,13 @@ from ledger.embedded import EmbeddedPostgres
 from ledger.module_proof import ModuleDays
 from messages.security_module import CountersReply, ReadCounters, Reply, Request
 from messages.security_module import RegisterCount as ModuleCount
+from pos.session_key import HostKeys, SessionKeyFile
 from pos.store import TerminalIdentity, TerminalStore
 from security_module.main import open_keys
 from security_module.registers import ModuleKeys
 from security_module.roles import Role
 from security_module.sealed_store import StoreError
-from security_module.terminal_keys import NotExportable, export_terminal_key
+from security_module.terminal_keys import NotExportable, export_terminal_key, export_test_key
 from vending.calendar import local_date
 
 ACQUIRER_ID = "datafonos"
@@ -193,7 +194,10 @@ def terminal(terminal_id: str, acquirer_id: str = ACQUIRER_ID) -> TerminalStore:
         raise click.ClickException(f"no network {acquirer_id!r} is configured")
     mac = section.mac
     try:
-        key = export_terminal_key(module_keys(), mac.register_id, terminal_id)
+        if mac.is_diversified_by_terminal:
+            key = export_terminal_key(module_keys(), mac.register_id, terminal_id)
+        else:
+            key = export_test_key(module_keys(), mac.register_id)
     except NotExportable as error:
         raise click.ClickException(f"terminal {terminal_id} cannot be keyed here: {error}") from error
     identity = TerminalIdentity(
@@ -204,3 +208,29 @@ def terminal(terminal_id: str, acquirer_id: str = ACQUIRER_ID) -> TerminalStore:
         mac_key=key,
     )
     return TerminalStore.create(directory, identity)
+
+
+def host_keys(acquirer_id: str) -> SessionKeyFile | None:
+    """Return the session keys that the terminals of a network share; made from the module's test registers when new. None: it has none.
+
+    Raises:
+        click.ClickException: its registers are not for tests.
+    """
+    section = settings().acquirers.get(acquirer_id)
+    if section is None or not section.mac.session_keys:
+        return None
+    path = home() / "pos" / f"{acquirer_id}.session-keys.json"
+    if path.exists():
+        return SessionKeyFile.open(path)
+    mac = section.mac
+    assert mac.zone_register_id is not None, "checked when the configuration was read"
+    try:
+        keys = HostKeys(
+            scheme=mac.scheme,
+            zone_key=export_test_key(module_keys(), mac.zone_register_id),
+            key=export_test_key(module_keys(), mac.register_id),
+        )
+    except NotExportable as error:
+        raise click.ClickException(f"network {acquirer_id} cannot be keyed here: {error}") from error
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return SessionKeyFile.create(path, keys)

@@ -6,9 +6,12 @@ import click
 
 _COMMANDS = {
     "adjust": "cli.adjust:adjust",
+    "approve": "cli.approve:approve",
     "bench": "cli.bench:bench",
+    "certify": "cli.certify:certify",
     "config": "cli.config:config",
     "demo": "cli.demo:demo",
+    "engineer": "cli.engineer:engineer",
     "iso": "cli.iso:iso",
     "ledger": "cli.ledger:ledger",
     "meter": "cli.meter:meter",

@@ -2,7 +2,7 @@
 
 import click
 
-from cli import network_money, network_status
+from cli import network_money, network_new, network_run, network_status
 
 
 @click.group()
@@ -10,5 +10,5 @@ def network() -> None:
     """The networks that sell."""
 
 
-for _command in (*network_status.COMMANDS, *network_money.COMMANDS):
+for _command in (*network_status.COMMANDS, *network_money.COMMANDS, *network_new.COMMANDS, network_run.run_command):
     network.add_command(_command)

@@ -13,7 +13,8 @@ import click
 from sqlalchemy import Engine
 
 from cli import context
-from cli.running_switch import NotRunning, read_health
+from cli.running_switch import NotRunning
+from cli.running_switch import read_networks as read_served
 from ledger.errors import LedgerOutcomeUnknown, LedgerUnavailable, SchemaTooNew, SchemaTooOld
 from ledger.network_status import NetworkStatus, NetworkUnknown, read_networks, start_network, stop_network
 from ledger.upgrade import require_schema
@@ -33,7 +34,7 @@ _ID = click.argument("network_id", metavar="ID")
 def list_command(*, as_json: bool) -> None:
     """Show every network: its state, links, requests in flight, last request and approval, and what its float still covers."""
     try:
-        served = {str(row["id"]): row for row in read_health(context.run_file("switch"))["networks"]}
+        served = {str(row["id"]): row for row in read_served(context.run_file("switch")).values()}
     except NotRunning as error:
         click.echo(f"{error.message}; the ledger alone is shown", err=True)
         served = {}
@@ -76,7 +77,7 @@ def drain_command(network_id: str, why: str, user: str, seconds: float) -> None:
     _order(stop_network, network_id, user, why)
     deadline = time.monotonic() + seconds
     while True:
-        rows = [row for row in read_health(context.run_file("switch"))["networks"] if row["id"] == network_id]
+        rows = [row for row in read_served(context.run_file("switch")).values() if row["id"] == network_id]
         in_flight = sum(int(row["in_flight"]) for row in rows)
         if not in_flight:
             connections = sum(int(row["connections"]) for row in rows)
@@ -120,19 +121,26 @@ def _row(name: str, status: NetworkStatus | None, served: Mapping[str, Any] | No
         row["float_centavos"] = status.available_centavos
         if status.is_stopped:
             row |= {"stopped_by": status.ordered_by, "why": status.why}
-    for key in ("state", "address", "connections", "in_flight", "last_request", "last_approval"):
+    for key in ("state", "address", "connections", "in_flight", "last_request", "last_approval", "session_key"):
         row[key] = None if served is None else served[key]
     return row
 
 
 def _line(row: Mapping[str, Any]) -> str:
     why = f" by {row['stopped_by']}: {row['why']}" if row["stopped_by"] else ""
+    key = f", key {_session_key(row['session_key'])}" if row["session_key"] else ""
     pesos = "-" if row["float_centavos"] is None else f"{row['float_centavos'] // 100:,}".replace(",", ".")
     return (
         f"{row['id']:<16} {row['ledger'] or 'not in the ledger'}{why}; switch: {row['state'] or 'not served'} {row['address'] or ''},"
         f" links {_shown(row['connections'])}, in flight {_shown(row['in_flight'])}, last request {_moment(row['last_request'])},"
-        f" last approval {_moment(row['last_approval'])}, float {pesos} pesos"
+        f" last approval {_moment(row['last_approval'])}, float {pesos} pesos{key}"
     )
+
+
+def _session_key(key: Mapping[str, Any]) -> str:
+    if not key["generation"]:
+        return "of its register"
+    return f"generation {key['generation']} {key['kcv']} for {key['age_seconds'] // 3600} h"
 
 
 def _shown(value: object) -> str:

@@ -1,5 +1,6 @@
 """``eudora pos``: a datáfono on the command line. It sells over TCP, keeps its own memory, and prints the ticket."""
 
+import secrets
 import sys
 import time
 from collections.abc import Callable
@@ -9,7 +10,9 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from cli import context
+from cli.address import Address
 from config.settings import load
+from messages.key_wrapping import CannotUnwrap
 from pos.amounts import AmountError, parse_pesos
 from pos.client import NotSent, PosClient, Timers
 from pos.closing import show_close
@@ -18,6 +21,7 @@ from pos.display import (
     Shown,
     Style,
     show_inquiry,
+    show_key_change,
     show_last,
     show_network,
     show_nothing_to_repeat,
@@ -29,12 +33,14 @@ from pos.display import (
 from pos.offline import show_offline_full, show_provisional, show_upload
 from pos.paper import COLUMNS_NARROW, COLUMNS_WIDE
 from pos.requests import ECHO, SIGN_ON
+from pos.session_key import SessionKeyFile
 from pos.speech import speech_of
 from pos.store import ExchangeOpen, ExchangeStatus, OfflineFull, TerminalStore
 from pos.texts import LANGUAGES, UtilityTexts
 from pos.till import NothingToRepeat, Till
 from vending.calendar import local_date
 from vending.money import Centavos
+from vending.response_code import Refusal
 
 DEFAULT_TERMINAL_IDS = {"datafono": "T0000001", "recargas": "R0000001", "loteria": "L0000001"}
 """The terminal that is used when none is named: the first of a seeded town's network of that dialect."""
@@ -72,19 +78,6 @@ class _Digits(click.ParamType[str]):
         return text
 
 
-class _Address(click.ParamType[tuple[str, int]]):
-    """``host:port``; an IPv6 host in brackets."""
-
-    name = "host:port"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
-        host, colon, port = str(value).rpartition(":")
-        host = host.removeprefix("[").removesuffix("]")
-        if not (colon and host and port.isascii() and port.isdigit() and 0 < int(port) < 65536):
-            self.fail(f"{value!r} is not an address; type host:port", param, ctx)
-        return host, int(port)
-
-
 class _Voluntary(click.ParamType[tuple[str, Centavos]]):
     """``obligation:pesos``."""
 
@@ -118,13 +111,14 @@ class _Session:
         self.store: TerminalStore = context.terminal(options["terminal"] or DEFAULT_TERMINAL_IDS[dialect], network)
         self._address: tuple[str, int] = options["address"] or context.switch_address(network)
         self._speech = speech_of(dialect, _now)
+        self.session_keys = context.host_keys(network)
         self._timers = Timers(answer_seconds=options["timeout"])
 
     def run(self, use: Callable[[Till], Shown], *, has_line: bool = True) -> NoReturn:
         """Be the terminal for one command and leave with its exit status; without a line nothing is sent afterwards either."""
         client = PosClient(self._address, timers=self._timers, monotonic=time.monotonic, sleep=time.sleep)
         with self.store.exclusive():
-            till = Till(self.store, client, now=_now, speech=self._speech)
+            till = Till(self.store, client, now=_now, speech=self._speech, session_keys=self.session_keys)
             try:
                 shown = use(till)
             except ExchangeOpen:
@@ -142,6 +136,12 @@ class _Session:
             if has_line and shown.status is not ExitStatus.UNKNOWN:
                 till.send_advices()
         sys.exit(shown.status)
+
+    def keys_of_network(self) -> SessionKeyFile:
+        """Return the session keys that the terminals of the network share; wrong use where it has none."""
+        if self.session_keys is None:
+            raise click.UsageError("this network's key is not changed over the line: see session_keys in its mac table")
+        return self.session_keys
 
     def check_has_batches(self) -> None:
         """Return if what is taken without a line can be uploaded afterwards; wrong use otherwise."""
@@ -174,7 +174,7 @@ def _terminal_options(command: _Command) -> _Command:
             show_default=True,
             help="What the network speaks.",
         ),
-        click.option("--address", type=_Address(), help="Of the switch; default: the one running on this machine."),
+        click.option("--address", type=Address(), help="Of the switch; default: the one running on this machine."),
     ):
         command = option(command)
     return command
@@ -317,3 +317,21 @@ def sign_on(**options: Any) -> None:
     """Sign the terminal on."""
     session = _Session(options)
     session.run(lambda till: show_network(till.network(SIGN_ON), session.style))
+
+
+@pos.command("change-key")
+@click.option("--give", "is_given", is_flag=True, help="Give the switch a new key instead of asking it for one.")
+@_terminal_options
+def change_key(*, is_given: bool, **options: Any) -> None:
+    """Change the session key that the network's messages are signed with, as its host does."""
+    session = _Session(options)
+    keys = session.keys_of_network()
+
+    def use(till: Till) -> Shown:
+        try:
+            outcome = till.change_key(secrets.token_bytes if is_given else None)
+        except (CannotUnwrap, Refusal, ValueError) as error:
+            raise click.ClickException(f"the switch's answer names a key that is not taken: {error}") from error
+        return show_key_change(outcome, session.style, generation=keys.keys.generation, kcv=keys.keys.kcv)
+
+    session.run(use)

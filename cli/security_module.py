@@ -36,7 +36,7 @@ for command in CUSTODY_COMMANDS:
 @security_module.command("init")
 @directory_option
 @click.option(
-    "--seed-test-keys", is_flag=True, help="Make random keys in registers marked as test (1-4 vending, 10-11 MAC)."
+    "--seed-test-keys", is_flag=True, help="Make random keys in registers marked as test (1-5 vending, 10-11 MAC)."
 )
 def init_command(directory: Path, *, seed_test_keys: bool) -> None:
     """Make a new module: passphrase, sealed keys, certificates. Overwrites nothing."""
@@ -99,6 +99,9 @@ def show_command(directory: Path) -> None:
                 "subclasses": sorted(register.subclasses),
                 "is_test": register.is_test,
                 "is_inhibited": register.is_inhibited,
+                "replaces": sorted(register.replaces),
+                "unapproved_per_day_max": register.unapproved_per_day_max,
+                "key_changes_per_day_max": register.key_changes_per_day_max,
                 "requests": count.requests if count else 0,
                 "tokens": count.tokens if count else 0,
                 "units_tenths": count.units_tenths if count else 0,
@@ -117,7 +120,14 @@ def show_command(directory: Path) -> None:
     clients = [
         {"name": client.name, "role": client.role.value, "spki_sha256": pin} for pin, client in keys.clients.items()
     ]
-    answer = {"module": keys.module_id, "vending": registers, "mac": mac, "clients": clients}
+    approvers = [{"name": each.name, "public_key": each.public_key} for each in keys.approvers.values()]
+    answer = {
+        "module": keys.module_id,
+        "vending": registers,
+        "mac": mac,
+        "clients": clients,
+        "approvers": approvers,
+    }
     click.echo(json.dumps(answer, indent=2))
 
 

@@ -34,6 +34,7 @@ class RunningSystem:
         switch: the process.
         postgres_pid: the postmaster, None where the database is somebody else's.
         environment: what the switch was told beside its configuration.
+        processes: of the switch, None: one without a supervisor.
     """
 
     home: Path
@@ -42,6 +43,7 @@ class RunningSystem:
     switch: Process
     postgres_pid: int | None
     environment: Mapping[str, str]
+    processes: int | None = None
     module_address: tuple[str, int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -64,8 +66,14 @@ class RunningSystem:
 
     @property
     def pids(self) -> Mapping[str, int]:
-        """Process ids by name."""
-        pids = {"switch": self.switch.pid, "security_module": self.security_module.pid}
+        """Process ids by name; of several switch processes each has a number: ``switch_2``."""
+        processes = self.switch.run.get("processes")
+        switches = (
+            {"switch": self.switch.pid}
+            if processes is None
+            else {f"switch_{process['number']}": int(process["pid"]) for process in processes}
+        )
+        pids = {**switches, "security_module": self.security_module.pid}
         return pids if self.postgres_pid is None else {**pids, "postgres": self.postgres_pid}
 
     def restart_switch(self) -> None:
@@ -73,7 +81,9 @@ class RunningSystem:
         host, port = self.switch_address
         ports = {_port_variable(name): str(self.network_address(name)[1]) for name in self.switch.run["acquirers"]}
         environment = {**self.environment, **ports}
-        self.switch = start_switch(self.module_address, port=port, metrics_port=0, environment=environment)
+        self.switch = start_switch(
+            self.module_address, port=port, metrics_port=0, environment=environment, processes=self.processes
+        )
         assert self.switch_address == (host, port)
 
 
@@ -85,6 +95,7 @@ def running_system(
     meters: int = DEFAULT_METERS,
     terminals: int = DEFAULT_TERMINALS,
     environment: Mapping[str, str] | None = None,
+    switches: int | None = None,
 ) -> Iterator[RunningSystem]:
     """Run everything; stop it all when the block ends.
 
@@ -94,6 +105,7 @@ def running_system(
         meters: of the town that is seeded into an empty ledger.
         terminals: likewise.
         environment: more settings for the switch.
+        switches: so many switch processes under a supervisor; None: as configured.
 
     Raises:
         StartError: a process did not start; its log says why.
@@ -108,7 +120,7 @@ def running_system(
             stack.callback(lambda: (running[0].security_module if running else module).stop())
             address = str(module.run["host"]), int(module.run["port"])
             zero = 0 if on_free_ports else None
-            switch = start_switch(address, port=zero, metrics_port=zero, environment=environment)
+            switch = start_switch(address, port=zero, metrics_port=zero, environment=environment, processes=switches)
             stack.callback(lambda: (running[0].switch if running else switch).stop())
             running.append(
                 RunningSystem(
@@ -118,6 +130,7 @@ def running_system(
                     switch=switch,
                     postgres_pid=_postmaster_pid(),
                     environment=environment or {},
+                    processes=switches,
                 )
             )
             yield running[0]
@@ -142,6 +155,7 @@ def start_switch(
     port: int | None = None,
     metrics_port: int | None = None,
     environment: Mapping[str, str] | None = None,
+    processes: int | None = None,
 ) -> Process:
     """Start a switch on this machine.
 
@@ -150,6 +164,7 @@ def start_switch(
         port: of the town's network, None: as configured. Where it is given the other networks take free ports.
         metrics_port: likewise.
         environment: more settings.
+        processes: how many, under a supervisor; None: as configured.
     """
     more = {
         "EUDORA_DATABASE__DSN": context.database_dsn(),
@@ -164,7 +179,7 @@ def start_switch(
     run_file = context.run_file("switch")
     return start_process(
         "switch",
-        ["switch", "run", "--run-file", str(run_file)],
+        ["switch", "run", "--run-file", str(run_file), *([] if processes is None else ["--processes", str(processes)])],
         run_file=run_file,
         log_file=context.log_file("switch"),
         environment=more,

@@ -7,6 +7,7 @@ import click
 
 from cli import context
 from cli.processes import StartError
+from cli.running_switch import processes_of
 from cli.system import RunningSystem, running_system
 from town.generate import DEMO_METER_NUMBER
 
@@ -14,15 +15,20 @@ _LOOK_SECONDS = 0.5
 
 
 @click.command()
-def up() -> None:
+@click.option(
+    "--switches", type=click.IntRange(1, 64), help="Switch processes on the same ports.  [default: switch.processes]"
+)
+def up(switches: int | None) -> None:
     """Run PostgreSQL, security module and switch on this machine until Ctrl-C; the first time a town is seeded."""
     try:
-        with running_system(on_free_ports=False) as system:
+        with running_system(on_free_ports=False, switches=switches) as system:
             host, port = system.switch_address
             click.echo(f"switch (datáfonos, ISO 8583)  {host}:{port}")
             for name in sorted(set(system.switch.run["acquirers"]) - {context.ACQUIRER_ID}):
                 click.echo("switch ({}){}{}:{}".format(name, " " * (21 - len(name)), *system.network_address(name)))
-            click.echo(f"metrics and health            http://{system.metrics_address}/metrics, /health")
+            for process in processes_of(system.switch.run):
+                name = "metrics and health" if process["number"] is None else f"switch process {process['number']}"
+                click.echo(f"{name:<30}http://{process['metrics']}/metrics, /health (pid {process['pid']})")
             click.echo("security module (mutual TLS)  {}:{}".format(*system.module_address))
             click.echo(f"ledger (PostgreSQL)           {system.dsn}")
             click.echo(f"state                         {system.home}")

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from config.acquirer_links import LinksSection
 from config.acquirer_sells import SellsSection
 from config.acquirer_tls import TlsSection
 from config.section import HomePath, ListenHost, PortNumber, Seconds, Section
@@ -63,11 +64,28 @@ class MacSection(Section):
         scheme: MAC algorithm, by the name the security module knows it under.
         register_id: key register of the security module that holds the key.
         is_diversified_by_terminal: whether each terminal has a key of its own, derived from the register's by terminal id.
+        session_keys: whether the network and we change the key over the line (0800/161, 1804/811). The register's own key is in force
+            before the first change. Only where the network has one key.
+        zone_register_id: register of the security module with the zone key that session keys are wrapped under.
+        overlap_seconds: how long the key before is honoured after a change, by the module's clock.
+        age_warning_hours: a session key that is in force for longer is told of in the log.
     """
 
     scheme: Literal["X9.19", "AES-CMAC"] = "X9.19"
     register_id: int = Field(ge=1, le=2**31 - 1)
     is_diversified_by_terminal: bool = True
+    session_keys: bool = False
+    zone_register_id: Annotated[int, Field(ge=1, le=65535)] | None = None
+    overlap_seconds: Annotated[int, Field(ge=60, le=86400)] = 600
+    age_warning_hours: Annotated[int, Field(ge=1, le=8784)] = 48
+
+    @model_validator(mode="after")
+    def _session_keys_have_a_zone(self) -> Self:
+        if self.session_keys and self.zone_register_id is None:
+            raise ValueError("session_keys needs zone_register_id, the register of the zone key")
+        if self.session_keys and self.is_diversified_by_terminal:
+            raise ValueError("session_keys is for a network with one key: set is_diversified_by_terminal = false")
+        return self
 
 
 class AcquirerSection(Section):
@@ -75,12 +93,14 @@ class AcquirerSection(Section):
 
     Attributes:
         id: the name of its table in the file, repeated here by the loader.
-        role: who opens the connections; ``they_connect`` is the only one that is served.
+        role: who opens the connections: ``they_connect`` to our port; ``we_connect`` to the network's hosts, and there is no port; ``both``.
+            Who opens them changes nothing about who asks: the network sells over either.
         dialect: which message adapter serves it.
         listen_host: local address of its port.
-        listen_port: its TCP port; 0 lets the system choose one.
+        listen_port: its TCP port; 0 lets the system choose one. Not with ``we_connect``.
         allowed_peers: addresses that may connect, as CIDR (``"10.1.0.0/16"``, ``"192.0.2.7"``). Empty: all.
-        tls: encryption of the port; without it the port is plain TCP.
+        links: the connections that we open.
+        tls: encryption of the port and of the links; without it they are plain TCP.
         framing: how a frame's length is written: ``binary2`` two octets, most significant first; ``ascii4`` four digits. Unset: as is usual
             in the dialect.
         has_tpdu: whether a 5-octet TPDU stands before the message, likewise.
@@ -116,11 +136,12 @@ class AcquirerSection(Section):
     """
 
     id: str = Field(pattern=ACQUIRER_ID_PATTERN)
-    role: Literal["they_connect"] = "they_connect"
+    role: Literal["they_connect", "we_connect", "both"] = "they_connect"
     dialect: DialectName = "datafono"
     listen_host: ListenHost = "127.0.0.1"
     listen_port: PortNumber
     allowed_peers: Annotated[tuple[PeerRange, ...], Field(max_length=256)] = ()
+    links: LinksSection | None = None
     tls: TlsSection | None = None
     framing: Literal["binary2", "ascii4"] = "binary2"
     has_tpdu: bool = True
@@ -155,7 +176,9 @@ class AcquirerSection(Section):
         if not isinstance(value, Mapping):
             return value
         usual = USUAL_FRAMES.get(str(value.get("dialect", "datafono")), USUAL_FRAMES["datafono"])
-        return {"framing": usual[0], "has_tpdu": usual[1], **value}
+        # Without a port of its own it listens nowhere; the key stays required where there is one.
+        nowhere = {"listen_port": 0} if value.get("role") == "we_connect" else {}
+        return {"framing": usual[0], "has_tpdu": usual[1], **nowhere, **value}
 
     @model_validator(mode="after")
     def _limits_agree(self) -> Self:
@@ -163,4 +186,20 @@ class AcquirerSection(Section):
             raise ValueError("connection_in_flight_max is above in_flight_max: one connection could use up the network")
         if self.idle_timeout_seconds < self.frame_timeout_seconds:
             raise ValueError("idle_timeout_seconds is below frame_timeout_seconds: the frame timer could never end")
+        return self
+
+    @model_validator(mode="after")
+    def _links_fit_the_role(self) -> Self:
+        if (self.links is None) is not (self.role == "they_connect"):
+            raise ValueError(f"role {self.role} goes {'without' if self.links else 'with'} a table links")
+        if self.role == "we_connect" and self.listen_port:
+            raise ValueError("role we_connect has no port: leave listen_port out")
+        if self.links is not None and self.tls is not None and self.tls.client_ca_file is None:
+            raise ValueError(
+                "tls.client_ca_file is missing: a host is only known by the authority that signed its certificate"
+            )
+        if self.links is not None and self.links.echo_interval_seconds >= self.idle_timeout_seconds:
+            raise ValueError(
+                "links.echo_interval_seconds is not below idle_timeout_seconds: every quiet link would be closed"
+            )
         return self

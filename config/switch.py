@@ -1,5 +1,7 @@
 """Section ``switch``: the process itself, its batches and its clean-up work."""
 
+from typing import Annotated
+
 from pydantic import Field
 
 from config.section import ListenHost, PortNumber, Seconds, Section
@@ -9,8 +11,10 @@ class SwitchSection(Section):
     """Limits of one switch process.
 
     Attributes:
+        processes: how many `eudora switch run` runs side by side on the same ports, under a supervisor that starts again what dies and
+            restarts them in turn. Unset: it is the one process itself.
         metrics_host: address of the HTTP port with ``/metrics`` and ``/health``.
-        metrics_port: its port; 0 lets the system choose one.
+        metrics_port: its port, of the first of several processes; the others have the ports behind it. 0 lets the system choose.
         batch_sales_max: sales in one ledger transaction; beyond some hundred a batch gains nothing and delays its first sale.
         queue_sales_max: sales waiting for a batch; above it the answer is "overloaded" (90), because a sale that waits longer
             than its deadline only costs.
@@ -22,6 +26,7 @@ class SwitchSection(Section):
             finishes the rest.
     """
 
+    processes: Annotated[int, Field(ge=1, le=64)] | None = None
     metrics_host: ListenHost = "127.0.0.1"
     metrics_port: PortNumber = 9464
     batch_sales_max: int = Field(default=256, ge=1, le=1024)

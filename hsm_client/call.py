@@ -11,7 +11,8 @@ from typing import Generic, Protocol, TypeVar
 from twisted.internet.defer import Deferred
 
 from hsm_client.link import Link
-from messages.security_module import MintReply, Refused, Reply, Request, Status
+from messages.security_module import KeyChangeReply, MintReply, Refused, Reply, Request, Status
+from vending.engineering import KeyChangeRequest
 from vending.ports import (
     MacMismatch,
     MintRequest,
@@ -126,12 +127,12 @@ class Call(Generic[T]):
 
 
 def _read_tokens(reply: Reply) -> Sequence[Secret[str]]:
-    assert isinstance(reply, MintReply)
+    assert isinstance(reply, MintReply | KeyChangeReply)
     return reply.tokens
 
 
 class MintCall(Call[Sequence[Secret[str]]]):
-    """A mint call under way.
+    """A mint call under way, or one for the tokens of a key change, which is idempotent likewise.
 
     Args:
         pool: places it.
@@ -142,7 +143,9 @@ class MintCall(Call[Sequence[Secret[str]]]):
 
     __slots__ = ("_attempts_max", "_may_be_minted", "_unknown_on")
 
-    def __init__(self, pool: Dispatcher, request: MintRequest, deadline_seconds: float, attempts_max: int) -> None:
+    def __init__(
+        self, pool: Dispatcher, request: MintRequest | KeyChangeRequest, deadline_seconds: float, attempts_max: int
+    ) -> None:
         super().__init__(pool, request, _read_tokens, deadline_seconds)
         self._attempts_max = attempts_max
         self._may_be_minted = request.may_be_minted

@@ -25,20 +25,28 @@ from messages.security_module import (
     GenerateMac,
     Identify,
     IdentifyReply,
+    KeyRetired,
     LocalFieldError,
     MacReply,
     MacVerified,
+    MakeSessionKey,
     ReadCounters,
     RegisterCount,
     Reply,
     Request,
+    RetireKey,
+    SessionKeyMade,
+    SessionKeyTaken,
     Status,
+    TakeSessionKey,
     VerifyMac,
     VerifyToken,
     VerifyTokenReply,
 )
+from vending.engineering import KeyChangeRequest
 from vending.ports import MacKey, MintRequest, ModuleRefused
 from vending.secret import Secret
+from vending.session_key import SessionKey
 
 
 class SecurityModulePool:
@@ -132,6 +140,12 @@ class SecurityModulePool:
         """
         return self._start(MintCall(self, request, self._deadline(timeout_seconds), self._limits.mint_attempts_max))
 
+    def change_key(
+        self, request: KeyChangeRequest, *, timeout_seconds: float | None = None
+    ) -> Deferred[Sequence[Secret[str]]]:
+        """Make the tokens that move a meter to another key, in the order of entry. Raises as `mint`."""
+        return self._start(MintCall(self, request, self._deadline(timeout_seconds), self._limits.mint_attempts_max))
+
     def generate_mac(self, key: MacKey, data: bytes, *, timeout_seconds: float | None = None) -> Deferred[bytes]:
         """Return 8 octets of MAC over *data*. Raises `ModuleUnavailable`, `ModuleRefused`."""
         return self._ask(GenerateMac(key=key, data=data), _read_mac, timeout_seconds)
@@ -141,6 +155,27 @@ class SecurityModulePool:
     ) -> Deferred[None]:
         """Return if *mac* is right, else raise `MacMismatch`. Also raises `ModuleUnavailable`, `ModuleRefused`."""
         return self._ask(VerifyMac(key=key, data=data, mac=mac), _read_verified, timeout_seconds)
+
+    def make_session_key(
+        self, zone_register_id: int, generation: int, *, timeout_seconds: float | None = None
+    ) -> Deferred[SessionKey]:
+        """Return our session key of a generation, the same from any module. Raises `ModuleUnavailable`, `ModuleRefused`."""
+        request = MakeSessionKey(zone_register_id=zone_register_id, generation=generation)
+        return self._ask(request, _read_session_key, timeout_seconds)
+
+    def take_session_key(
+        self, zone_register_id: int, generation: int, wrapped: bytes, kcv: str, *, timeout_seconds: float | None = None
+    ) -> Deferred[SessionKey]:
+        """Take a partner's session key in. Raises `ModuleUnavailable`, `ModuleRefused` (status 55: not what *kcv* says)."""
+        request = TakeSessionKey(zone_register_id=zone_register_id, generation=generation, kcv=kcv, wrapped=wrapped)
+        return self._ask(request, _read_session_key, timeout_seconds)
+
+    def retire_key(
+        self, zone_register_id: int, key: MacKey, seconds: int, *, timeout_seconds: float | None = None
+    ) -> Deferred[SessionKey]:
+        """Return a token of *key* that ends *seconds* from now. Raises `ModuleUnavailable`, `ModuleRefused`."""
+        request = RetireKey(zone_register_id=zone_register_id, key=key, seconds=seconds)
+        return self._ask(request, _read_session_key, timeout_seconds)
 
     def verify_token(self, request: VerifyToken, *, timeout_seconds: float | None = None) -> Deferred[VerifyTokenReply]:
         """Return what a token holds. Raises `ModuleUnavailable`, `ModuleRefused` (status 02: it is no token of that meter)."""
@@ -233,6 +268,11 @@ class SecurityModulePool:
 def _read_mac(reply: Reply) -> bytes:
     assert isinstance(reply, MacReply)
     return reply.mac
+
+
+def _read_session_key(reply: Reply) -> SessionKey:
+    assert isinstance(reply, SessionKeyMade | SessionKeyTaken | KeyRetired)
+    return reply.key
 
 
 def _read_verified(reply: Reply) -> None:

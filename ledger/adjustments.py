@@ -35,6 +35,7 @@ from vending.adjustment import (
     user_named,
 )
 from vending.calendar import local_date, month_start_utc
+from vending.engineering import EngineeringRequest
 from vending.money import Centavos, Tenths
 from vending.ports import MintRequest
 from vending.secret import Secret
@@ -91,7 +92,7 @@ _STORE_DIGITS = text("""
 class AdjustmentToken:
     """The token of an approved adjustment: what the module is asked, and its digits once it answered."""
 
-    request: MintRequest
+    request: MintRequest | EngineeringRequest
     digits: Secret[str] | None
 
 
@@ -114,6 +115,7 @@ class Adjustment:
     decided_at: datetime | None
     entry_id: int | None
     token: AdjustmentToken | None
+    value: int = 0
 
     @property
     def is_open(self) -> bool:
@@ -151,6 +153,7 @@ def propose(engine: Engine, proposal: Proposal, at: datetime) -> Adjustment:
             sale_id=proposal.sale_id,
             amount_centavos=proposal.amount_centavos,
             units_tenths=proposal.units_tenths,
+            value=proposal.value,
             evidence=proposal.evidence,
             proposed_by=proposal.proposed_by,
             proposed_at=at,
@@ -341,10 +344,13 @@ def _post(connection: Connection, row: Any, at: datetime) -> int:
 
 def _reserve_token(connection: Connection, row: Any, meter: Any, at: datetime) -> None:
     """Spend a token identifier of the meter and fix what the module will be asked, under an id that no sale has."""
-    try:
-        (tid,) = next_tids(at, meter.last_tid or None, _base_date(meter.base_year), 1)
-    except FieldRangeError as error:
-        raise AdjustmentRefused(AdjustmentRefusal.NO_TOKEN_IDENTIFIER, str(error)) from error
+    tid: int | None = None
+    engineering = AdjustmentKind(row.kind).engineering
+    if engineering is None or not engineering.is_test:
+        try:
+            (tid,) = next_tids(at, meter.last_tid or None, _base_date(meter.base_year), 1)
+        except FieldRangeError as error:
+            raise AdjustmentRefused(AdjustmentRefusal.NO_TOKEN_IDENTIFIER, str(error)) from error
     connection.execute(
         schema.adjustment_token.insert().values(
             adjustment_id=row.id,
@@ -358,8 +364,9 @@ def _reserve_token(connection: Connection, row: Any, meter: Any, at: datetime) -
             reserved_at=at,
         )
     )
-    table = schema.meter
-    connection.execute(table.update().where(table.c.id == meter.id).values(last_tid=tid))
+    if tid is not None:
+        table = schema.meter
+        connection.execute(table.update().where(table.c.id == meter.id).values(last_tid=tid))
 
 
 def _base_date(year: int) -> BaseDate:
@@ -390,10 +397,26 @@ def _adjustment_of(row: Any) -> Adjustment:
         decided_at=row.decided_at,
         entry_id=row.entry_id,
         token=None if row.mint_id is None else _token_of(row),
+        value=row.value,
     )
 
 
 def _token_of(row: Any) -> AdjustmentToken:
+    request: MintRequest | EngineeringRequest
+    digits = None if row.digits is None else Secret(row.digits)
+    engineering = AdjustmentKind(row.kind).engineering
+    if engineering is not None:
+        request = EngineeringRequest(
+            request_id=row.mint_id,
+            register_id=row.register_id,
+            pan=row.pan,
+            tariff_index=row.tariff_index,
+            encryption_algorithm=row.encryption_algorithm,
+            kind=engineering,
+            value=row.value,
+            tid=row.tid or 0,
+        )
+        return AdjustmentToken(request=request, digits=digits)
     request = MintRequest(
         request_id=row.mint_id,
         register_id=row.register_id,
@@ -404,4 +427,4 @@ def _token_of(row: Any) -> AdjustmentToken:
         tokens=((row.tid, Tenths(row.units_tenths)),),
         charged_centavos=Centavos(0),
     )
-    return AdjustmentToken(request=request, digits=None if row.digits is None else Secret(row.digits))
+    return AdjustmentToken(request=request, digits=digits)

@@ -31,6 +31,7 @@ _TOKENS_BY_REGISTER = text("""
         SELECT s.register_id, s.state, t.units_tenths FROM token AS t JOIN sale AS s ON s.id = t.sale_id WHERE s.state IN ('posted', 'reserved')
         UNION ALL
         SELECT register_id, CASE WHEN digits IS NULL THEN 'reserved' ELSE 'posted' END, units_tenths FROM adjustment_token
+        WHERE units_tenths > 0
     ) AS minted GROUP BY register_id, state
 """)
 

@@ -158,6 +158,11 @@ QUESTIONS: dict[str, str] = {
         JOIN sale AS s ON s.id = t.sale_id AND s.register_id = m.register_id
         GROUP BY m.id HAVING max(t.tid) > m.last_tid
     """,
+    "key-changes-are-of-their-sales": """
+        SELECT k.sale_id, s.state, k.to_register_id, s.register_id FROM sale_key_change AS k LEFT JOIN sale AS s ON s.id = k.sale_id
+        WHERE s.id IS NULL OR (s.state = 'posted') <> (k.digits IS NOT NULL) OR s.meter_id <> k.meter_id
+            OR s.register_id <> k.to_register_id OR s.tariff_index <> k.to_tariff_index
+    """,
     "months-hold-what-was-sold": """
         SELECT m.id AS meter_id, m.month, m.month_to_date_tenths, sum(s.units_tenths) AS sold_tenths
         FROM meter AS m JOIN sale AS s ON s.meter_id = m.id AND s.state = 'posted'
@@ -298,7 +303,7 @@ QUESTIONS: dict[str, str] = {
     """,
     "token-adjustments-have-their-tokens": """
         SELECT coalesce(a.id, t.adjustment_id) AS adjustment_id, a.units_tenths, t.units_tenths AS token_units_tenths
-        FROM (SELECT * FROM adjustment WHERE state = 'approved' AND kind IN ('free_token', 'replacement_token')) AS a
+        FROM (SELECT * FROM adjustment WHERE state = 'approved' AND kind NOT IN ('refund', 'credit')) AS a
         FULL JOIN adjustment_token AS t ON t.adjustment_id = a.id
         WHERE a.id IS NULL OR t.adjustment_id IS NULL OR t.units_tenths <> a.units_tenths OR t.meter_id <> a.meter_id
     """,

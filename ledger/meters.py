@@ -26,7 +26,7 @@ ACCOUNT_COLUMNS = """
 
 _METERS = f"""
     SELECT {ACCOUNT_COLUMNS}, m.status, m.held_by, m.last_tid, m.month, m.month_to_date_tenths, m.remainder_centavos, r.base_year,
-        m.parked_tokens
+        m.parked_tokens, r.successor_id IS NOT NULL OR m.next_tariff_index IS NOT NULL AS is_behind
     FROM meter AS m JOIN account_holder AS h ON h.id = m.holder_id JOIN key_register AS r ON r.id = m.register_id
     WHERE m.meter_number = ANY (CAST(:numbers AS text[]))
 """  # noqa: S608 - constants only
@@ -46,7 +46,8 @@ _READ_OBLIGATIONS = text("""
     WHERE wanted.meter_number = ANY (CAST(:numbers AS text[]))
 """)
 
-_BASE_DATES = {base_date.year: base_date for base_date in BaseDate}
+BASE_DATES = {base_date.year: base_date for base_date in BaseDate}
+"""Base dates by the year that the ledger keeps."""
 _SERVICES = {service.value: service for service in Service}
 _USER_CLASSES = {user_class.value: user_class for user_class in UserClass}
 _ALTITUDES = {altitude.value: altitude for altitude in AltitudeBand}
@@ -66,6 +67,7 @@ class MeterState:
         month_tenths: bought in that month.
         remainder_centavos: carried to the next sale.
         parked_tokens: parked sales that nobody has claimed.
+        is_behind: its key is to change: its register has a successor, or it gets another tariff index.
     """
 
     account: MeterAccount
@@ -77,6 +79,7 @@ class MeterState:
     month_tenths: int
     remainder_centavos: Centavos
     parked_tokens: int = 0
+    is_behind: bool = False
 
     def month_to_date(self, on: date) -> Tenths:
         """Return what was bought in the local month of *on* so far; a clock that went back a month does not open a new one."""
@@ -141,17 +144,18 @@ def account_of(row: Any) -> MeterAccount:
 
 def _state_of(row: Any) -> MeterState:
     values: tuple[Any, ...] = tuple(row)
-    status, held_by, last_tid, month, month_tenths, remainder, base_year, parked = values[13:]
+    status, held_by, last_tid, month, month_tenths, remainder, base_year, parked, is_behind = values[13:]
     return MeterState(
         account=account_of(row),
         is_blocked=status != "active",
         held_by=held_by,
         last_tid=last_tid,
-        base_date=_BASE_DATES[base_year],
+        base_date=BASE_DATES[base_year],
         month=month,
         month_tenths=month_tenths,
         remainder_centavos=remainder,
         parked_tokens=parked,
+        is_behind=is_behind,
     )
 
 

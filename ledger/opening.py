@@ -5,11 +5,13 @@ tariff_version, terminal), `add_acquirer`, `deposit`, and `post_opening` once at
 books agree with the obligations and remainders that were loaded. `analyze` afterwards, so that plans are made for what is there.
 """
 
+from collections.abc import Iterable
 from datetime import date, datetime
 
 from sqlalchemy import Connection, Engine, text
 
 from ledger import schema
+from ledger.arrays import texts
 from ledger.chart import Account, AccountKind, code_of, kind_of
 from ledger.database import allow_scans
 from ledger.entries import write_entry
@@ -40,6 +42,12 @@ _UNOPENED_REMAINDERS = text("""
     WHERE remainder_centavos <> 0 AND NOT EXISTS (SELECT 1 FROM posting WHERE meter_id = meter.id)
         AND NOT EXISTS (SELECT 1 FROM archived_posting_sum WHERE meter_id = meter.id)
     RETURNING entry_id, account_id, amount_centavos
+""")
+
+_TERMINALS = text("""
+    INSERT INTO terminal (acquirer_id, code, merchant, status)
+    SELECT :acquirer_id, new.code, new.merchant, new.status
+    FROM unnest(CAST(:codes AS text[]), CAST(:merchants AS text[]), CAST(:statuses AS text[])) AS new (code, merchant, status)
 """)
 
 _AGAINST = """
@@ -77,6 +85,8 @@ def add_acquirer(
     credit_line_centavos: Centavos = NO_MONEY,
     commission_basis_points: BasisPoints = NO_COMMISSION,
     commission_tax_basis_points: BasisPoints = NO_COMMISSION,
+    set_by: str = "opening",
+    set_at: datetime | None = None,
 ) -> int:
     """Write an acquirer with its float and commission accounts; return the acquirer's id.
 
@@ -87,6 +97,8 @@ def add_acquirer(
         credit_line_centavos: what it may sell beyond its deposits.
         commission_basis_points: of everything it sells, as its first terms.
         commission_tax_basis_points: of its commission.
+        set_by: who says so.
+        set_at: when, aware; None: the transaction's own time.
     """
     account_ids = [
         connection.execute(
@@ -111,11 +123,31 @@ def add_acquirer(
             valid_from=FIRST_DAY,
             share_basis_points=commission_basis_points,
             tax_basis_points=commission_tax_basis_points,
-            set_by="opening",
-            set_at=text("now()"),
+            set_by=set_by,
+            set_at=text("now()") if set_at is None else set_at,
         )
     )
     return acquirer_id
+
+
+def add_terminals(connection: Connection, acquirer_id: int, terminals: Iterable[tuple[str, str, bool]]) -> None:
+    """Write terminals of an acquirer.
+
+    Args:
+        connection: in a transaction.
+        acquirer_id: from `add_acquirer`.
+        terminals: data element 41, the merchant, and whether it is blocked.
+    """
+    new = list(terminals)
+    connection.execute(
+        _TERMINALS,
+        {
+            "acquirer_id": acquirer_id,
+            "codes": texts(code for code, _, _ in new),
+            "merchants": texts(merchant for _, merchant, _ in new),
+            "statuses": texts("blocked" if is_blocked else "active" for _, _, is_blocked in new),
+        },
+    )
 
 
 def deposit(

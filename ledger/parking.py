@@ -196,6 +196,8 @@ class ParkingBatch:
             return Parking.PARKED_BEFORE
         sale = wish.sale
         has_own_tokens = sale.kind is OrderKind.RECHARGE and len(sale.token_orders) > 0 and not sale.claimed
+        # The books say since this sale that the meter has the new key; parked, nobody would be given the tokens that change it.
+        has_own_tokens = has_own_tokens and sale.key_change is None
         if not has_own_tokens or row.is_with_customer or has_others:
             return Parking.NOT_PARKABLE
         assert wish.order.parking is not None, "only wished for under the policy"

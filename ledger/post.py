@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, TextClause, text
 from ledger import arrays, journal
 from ledger.claims import end_claims
 from ledger.database import transact
+from ledger.key_changes import post_statements
 from ledger.meters import month_number
 from ledger.rounds import together
 from ledger.rules import PostingLine, sale_lines
@@ -188,6 +189,7 @@ def _write(connection: Connection, ends: list[_End], winners: dict[int, Posting]
     claims = end_claims(
         [end.posting.sale for end in posts], [end.posting.sale for end in ends if isinstance(end.posting, SaleVoid)]
     )
+    claims += post_statements([end.posting.sale for end in posts])
     account_ids = _accounts_moved(ends)
     moves = [_move_accounts(ends, account_ids)] if ends else []
     written, *others = together(connection, (_WRITE, values), *claims, *moves)

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine, TextClause, text
 from ledger import arrays, journal
 from ledger.claims import bind_claims, read_parked
 from ledger.database import Retry, transact
+from ledger.key_changes import Target, moved, read_targets, write_statements
 from ledger.meters import Accounts, MeterState, account_statements, accounts_of
 from ledger.pricing import Rules, check_meter, price, price_with_parked
 from ledger.quote_lines import lines_as_json
@@ -24,6 +25,7 @@ from sts.tid import next_tids
 from vending.calendar import local_date
 from vending.commission import Commission, commission_of
 from vending.deductions import Deduction
+from vending.key_change import KeyChange, KeyChangePolicy
 from vending.order import (
     Busy,
     Conflict,
@@ -118,7 +120,7 @@ class _Sale(NamedTuple):
     reserved: ReservedSale
     admission: _Admission
     last_tid: int
-    """Of the meter, before this sale."""
+    """Of the meter, from this sale on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +240,7 @@ class _Batch:
                 row.id: row.available_centavos for row in self.connection.execute(_LOCK_FLOATS, {"ids": ids})
             }
         parked = self._parked(admissions, meters)
+        targets = self._targets(admissions, meters)
         for admission in admissions:
             try:
                 order = self.orders[admission.position]
@@ -246,7 +249,8 @@ class _Batch:
                 if meter_id in held:
                     self.results[admission.position] = Busy(meter_id=meter_id)
                     continue
-                self._reserve(admission, meter, deductions.get(meter_id, []), parked.get(meter_id, []))
+                owed, waiting = deductions.get(meter_id, []), parked.get(meter_id, [])
+                self._reserve(admission, meter, owed, waiting, targets.get(meter_id))
                 held.add(meter_id)
             except Refusal as refusal:
                 self._decline(admission.position, refusal)
@@ -262,11 +266,27 @@ class _Batch:
         numbers = {order.meter_number for order in orders if order.kind is OrderKind.RECHARGE} & waiting.keys()
         return read_parked(self.connection, [waiting[number].account.meter_id for number in numbers])
 
+    def _targets(self, admissions: list[_Admission], meters: Mapping[str, MeterState]) -> Mapping[int, Target]:
+        """Read which key meters of recharges are to have that are behind; nearly always none is, and nothing is asked."""
+        behind = {number: meter for number, meter in meters.items() if meter.is_behind}
+        if not behind or self.rules.policy.key_change is KeyChangePolicy.REFUSE:
+            return {}
+        orders = [self.orders[admission.position] for admission in admissions]
+        numbers = {order.meter_number for order in orders if order.kind is OrderKind.RECHARGE} & behind.keys()
+        return read_targets(self.connection, [behind[number].account.meter_id for number in numbers])
+
     def _reserve(
-        self, admission: _Admission, meter: MeterState, deductions: list[Deduction], parked: Sequence[ParkedSale]
+        self,
+        admission: _Admission,
+        meter: MeterState,
+        deductions: list[Deduction],
+        parked: Sequence[ParkedSale],
+        target: Target | None,
     ) -> None:
         order = self.orders[admission.position]
         on = local_date(order.received_at)
+        if meter.is_behind and target is None and order.kind is OrderKind.RECHARGE:
+            raise Refusal(ResponseCode.KEY_CHANGE_DUE)
         claimed: tuple[ParkedSale, ...] = ()
         if parked:
             quote, claimed = price_with_parked(order, meter, deductions, on, self.rules, parked=parked)
@@ -277,6 +297,14 @@ class _Batch:
             raise Refusal(ResponseCode.FLOAT_SHORT)
         if quote is None:
             raise Refusal(ResponseCode.TARIFF_MISSING)
+        change: KeyChange | None = None
+        last_tid = meter.last_tid
+        # Tokens that were parked open under the old key only, so a sale that hands some out leaves the change to the next one.
+        if target is not None and quote.token_units_tenths and not claimed:
+            meter, change = moved(meter, target)
+        token_orders = _token_orders(quote, order, meter)
+        if token_orders and not (change is not None and change.is_rollover):
+            last_tid = token_orders[-1].tid
         sale = ReservedSale(
             sale_id=admission.sale_id,
             key=order.key,
@@ -286,16 +314,17 @@ class _Batch:
             paid_centavos=order.paid_centavos,
             meter=meter.account,
             quote=quote,
-            token_orders=_token_orders(quote, order, meter),
+            token_orders=token_orders,
             reserved_at=order.received_at,
             local_date=on,
             settlement_date=max(on, admission.settlement_date),
             claimed=claimed,
+            key_change=change,
         )
         self.available[admission.float_account_id] = left
         taken = self.taken.get(admission.float_account_id, 0)
         self.taken[admission.float_account_id] = taken + order.paid_centavos
-        self.sales.append(_Sale(sale, admission, meter.last_tid))
+        self.sales.append(_Sale(sale, admission, last_tid))
         self.lines.append(_journal_line(order, None, admission.sale_id))
         self.results[admission.position] = Reserved(sale=sale)
 
@@ -313,6 +342,7 @@ class _Batch:
             amounts = [self.taken[account_id] for account_id in ids]
             statements.append((_WRITE_SALES, _sale_columns(self.sales)))
             statements += bind_claims([sale.reserved for sale in self.sales])
+            statements += write_statements([sale.reserved for sale in self.sales])
             statements.append((_TAKE_FLOATS, {"ids": arrays.ints(ids), "amounts": arrays.ints(amounts)}))
         journaled, *rest = together(self.connection, *statements)
         if journaled.rowcount != len(self.lines):
@@ -404,9 +434,7 @@ def _token_columns(sales: Sequence[_Sale]) -> dict[str, str]:
         for position, token in enumerate(sale.reserved.token_orders)
     ]
     return {
-        "last_tids": arrays.ints(
-            [sale.reserved.token_orders[-1].tid if sale.reserved.token_orders else sale.last_tid for sale in sales]
-        ),
+        "last_tids": arrays.ints([sale.last_tid for sale in sales]),
         "token_sales": arrays.ints([token[0] for token in tokens]),
         "token_positions": arrays.ints([token[1] for token in tokens]),
         "token_meters": arrays.ints([token[2] for token in tokens]),

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, Row, text
 
 from ledger import arrays, journal
 from ledger.claims import parked_sale
+from ledger.key_changes import key_change_of
 from ledger.meters import ACCOUNT_COLUMNS, account_of
 from ledger.quote_lines import quote_of
 from vending.money import Centavos, Tenths
@@ -21,12 +22,13 @@ _READ = text(f"""
     .replace("m.tariff_index", "s.tariff_index")
     .replace("m.encryption_algorithm", "s.encryption_algorithm")
 },
-        s.*, t.tids, t.token_units, t.digits, c.claimed,
+        s.*, k.mint_id, k.from_register_id, k.from_tariff_index, k.sections, k.is_rollover, k.digits AS key_digits, t.tids, t.token_units, t.digits, c.claimed,
         EXISTS (SELECT FROM parked_token AS p WHERE p.sale_id = s.id) AS is_parked
     FROM unnest(CAST(:ids AS bigint[])) AS wanted (id)
     JOIN sale AS s ON s.id = wanted.id
     JOIN meter AS m ON m.id = s.meter_id
     JOIN account_holder AS h ON h.id = m.holder_id
+    LEFT JOIN sale_key_change AS k ON k.sale_id = s.id
     LEFT JOIN LATERAL (
         SELECT array_agg(tid ORDER BY position) AS tids, array_agg(units_tenths ORDER BY position) AS token_units,
             array_agg(digits ORDER BY position) AS digits
@@ -103,6 +105,7 @@ def _stored_sale(row: Row[Any], key: RequestKey, request: bytes, code: str | Non
         local_date=row.local_date,
         settlement_date=row.settlement_date,
         claimed=tuple(parked_sale(*parked) for parked in row.claimed or ()),
+        key_change=key_change_of(row),
     )
     tokens = tuple(Secret(digits) for digits in row.digits or ()) if row.state == "posted" else ()
     return StoredSale(sale, row.state, tokens, row.is_parked, None if code is None else journal.code_named(code))

@@ -81,6 +81,7 @@ _TAG_WORDS = {
     "RS": "record: class;STAN;element 7;code;settlement day;receipt",
     "RP": "how many times it was handed out again",
     "RC": "receipt",
+    "KC": "PINs in front that change the key",
     "PK": "claimed of parked tokens: centavos, tenths, PINs",
     "PD": "paid, centavos",
     "CI": "carried in, centavos",

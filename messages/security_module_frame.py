@@ -12,6 +12,10 @@ TOKENS_PER_REQUEST_MAX = 16
 """Tokens of one sale: more would not fit the answer of a terminal."""
 DIVERSIFIER_OCTETS_MAX = 16
 """A terminal id has 8 characters; 16 leaves room for a merchant id and stays one cipher block."""
+SESSION_TOKEN_OCTETS_MAX = 64
+"""Today's tokens have 47."""
+WRAPPED_KEY_OCTETS_MAX = 256
+"""A key block of one key has 176 at most."""
 MAC_OCTETS = 8
 TID_MAX = 0xFFFFFF
 UNITS_TENTHS_MAX = 18_201_624

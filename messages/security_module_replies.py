@@ -4,6 +4,12 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
+from messages.security_module_engineering import (
+    decode_engineering_reply,
+    decode_key_change_reply,
+    encode_engineering_reply,
+    encode_key_change_reply,
+)
 from messages.security_module_frame import (
     FRAME_OCTETS_MAX,
     HEADER,
@@ -18,14 +24,17 @@ from messages.security_module_frame import (
     require,
     write_digits,
 )
+from messages.security_module_keys import REPLIES as KEY_REPLIES
 from messages.security_module_shapes import (
     CheckValue,
     ClockAccepted,
     Command,
     CountersReply,
     DecoderKeyReply,
+    EngineeringReply,
     FindMintsReply,
     IdentifyReply,
+    KeyChangeReply,
     LinkError,
     ListMintsReply,
     LocalFieldError,
@@ -39,10 +48,11 @@ from messages.security_module_shapes import (
     Status,
     VerifyTokenReply,
 )
-from vending.money import Centavos, Tenths
+from vending.money import Centavos
 from vending.secret import Secret
 
-_VERIFIED_TOKEN = struct.Struct(">BBII")
+_VERIFIED_TOKEN = struct.Struct(">BBIq")
+_NO_TID = 0xFFFFFFFF
 _COUNT = struct.Struct(">H")
 _REGISTER_COUNT = struct.Struct(">HQQQ")
 _CHECK_VALUE = struct.Struct(">H3s")
@@ -108,7 +118,8 @@ def _encode_mac_reply(reply: MacReply) -> bytes:
 
 
 def _encode_verify_token_reply(reply: VerifyTokenReply) -> bytes:
-    return _VERIFIED_TOKEN.pack(reply.token_class, reply.subclass, reply.tid, reply.units_tenths)
+    tid = _NO_TID if reply.tid is None else reply.tid
+    return _VERIFIED_TOKEN.pack(reply.token_class, reply.subclass, tid, reply.amount) + _short_text(reply.words)
 
 
 def _encode_decoder_key_reply(reply: DecoderKeyReply) -> bytes:
@@ -129,8 +140,13 @@ _REPLY_ENCODERS: dict[type[Reply], tuple[bytes, Callable[[Any], bytes]]] = {
         (ListMintsReply, Command.LIST_MINTS, _encode_list_mints_reply),
         (FindMintsReply, Command.FIND_MINTS, _encode_find_mints_reply),
         (ClockAccepted, Command.ACCEPT_CLOCK, _encode_nothing),
+        (EngineeringReply, Command.ENGINEERING, encode_engineering_reply),
+        (KeyChangeReply, Command.METER_KEY_CHANGE, encode_key_change_reply),
     )
 }
+_REPLY_ENCODERS.update(
+    {reply: (command.reply_letters.encode("ascii"), encode) for reply, command, encode, _ in KEY_REPLIES}
+)
 _OK_CODE = Status.OK.code.encode("ascii")
 
 
@@ -164,8 +180,12 @@ def _decode_mint_reply(fields: bytes) -> Reply:
 
 
 def _decode_verify_token_reply(fields: bytes) -> Reply:
-    token_class, subclass, tid, units = _VERIFIED_TOKEN.unpack(fields)
-    return VerifyTokenReply(token_class=token_class, subclass=subclass, tid=tid, units_tenths=Tenths(units))
+    token_class, subclass, tid, amount = _VERIFIED_TOKEN.unpack_from(fields)
+    words, end = _read_short_text(fields, _VERIFIED_TOKEN.size)
+    require(end == len(fields), "length")
+    return VerifyTokenReply(
+        token_class=token_class, subclass=subclass, tid=None if tid == _NO_TID else tid, amount=amount, words=words
+    )
 
 
 def _decode_mac_reply(fields: bytes) -> Reply:
@@ -260,6 +280,9 @@ _REPLY_DECODERS: dict[Command, Callable[[bytes], Reply]] = {
     Command.LIST_MINTS: _decode_list_mints_reply,
     Command.FIND_MINTS: _decode_find_mints_reply,
     Command.ACCEPT_CLOCK: _decode_clock_accepted,
+    Command.ENGINEERING: decode_engineering_reply,
+    Command.METER_KEY_CHANGE: decode_key_change_reply,
+    **{command: decode for _, command, _, decode in KEY_REPLIES},
 }
 _REPLIES = {command.reply_letters.encode("ascii"): (command, _REPLY_DECODERS.get(command)) for command in Command}
 _OK = Status.OK

@@ -1,15 +1,21 @@
 """Requests to the security module: encode and decode."""
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
-from functools import lru_cache
 from typing import Any
 
+from messages.security_module_engineering import (
+    decode_approvals,
+    decode_engineering,
+    decode_key_change,
+    encode_approvals,
+    encode_engineering,
+    encode_key_change,
+)
 from messages.security_module_frame import (
     CHARGED_CENTAVOS_MAX,
     CREDIT_SUBCLASS_MAX,
-    DIVERSIFIER_OCTETS_MAX,
     FRAME_OCTETS_MAX,
     HEADER,
     IDS_PER_REQUEST_MAX,
@@ -27,6 +33,8 @@ from messages.security_module_frame import (
     require,
     write_digits,
 )
+from messages.security_module_keys import REQUESTS as KEY_REQUESTS
+from messages.security_module_keys import read_mac_key, write_key_name, write_scheme
 from messages.security_module_shapes import (
     AcceptClock,
     Command,
@@ -43,8 +51,9 @@ from messages.security_module_shapes import (
     VerifyMac,
     VerifyToken,
 )
+from vending.engineering import Approval, EngineeringRequest, KeyChangeRequest
 from vending.money import Centavos
-from vending.ports import MacKey, MacScheme, MintRequest
+from vending.ports import MintRequest
 from vending.secret import Secret
 
 _MINT = struct.Struct(">QH18sBBBB")
@@ -57,11 +66,6 @@ _CHARGED = struct.Struct(">Q")
 _LIST_MINTS = struct.Struct(">HBBQ")
 _ID_COUNT = struct.Struct(">H")
 _REQUEST_ID = struct.Struct(">Q")
-MAC_KEYS_MAX = 20_000
-"""Names of MAC keys kept as they were read, some 400 octets each: as many terminals as the module keeps keys of."""
-
-_SCHEME_CODES = {MacScheme.X9_19: 1, MacScheme.AES_CMAC: 2}
-_SCHEME_NAMES = {code: scheme for scheme, code in _SCHEME_CODES.items()}
 
 
 def _encode_mint(request: MintRequest) -> bytes:
@@ -78,6 +82,10 @@ def _encode_mint(request: MintRequest) -> bytes:
         len(orders),
     )
     tail = b"" if request.charged_centavos is None else _CHARGED.pack(request.charged_centavos)
+    if request.approvals:
+        if not tail:
+            raise LocalFieldError("a credit that is approved says what was charged")
+        tail += encode_approvals(request.approvals)
     return head + b"".join([_TOKEN_ORDER.pack(tid, units) for tid, units in orders]) + tail
 
 
@@ -91,32 +99,18 @@ def _encode_verify_token(request: VerifyToken) -> bytes:
     )
 
 
-def _diversifier(key: MacKey) -> bytes:
-    text = key.diversifier
-    if len(text) > DIVERSIFIER_OCTETS_MAX or not (text.isascii() and text.isprintable()):
-        raise LocalFieldError("diversifier is not up to 16 printable ASCII characters")
-    return text.encode("ascii")
-
-
-def _scheme_code(key: MacKey) -> int:
-    code = _SCHEME_CODES.get(key.scheme)
-    if code is None:
-        raise LocalFieldError(f"unknown MAC scheme {key.scheme!r}")
-    return code
-
-
 def _encode_generate_mac(request: GenerateMac) -> bytes:
-    diversifier = _diversifier(request.key)
-    head = _GENERATE_MAC.pack(request.key.register_id, _scheme_code(request.key), len(diversifier))
-    return head + diversifier + request.data
+    name = write_key_name(request.key)
+    head = _GENERATE_MAC.pack(request.key.register_id, write_scheme(request.key), len(name))
+    return head + name + request.data
 
 
 def _encode_verify_mac(request: VerifyMac) -> bytes:
     if len(request.mac) != MAC_OCTETS:
         raise LocalFieldError("mac is not 8 octets")
-    diversifier = _diversifier(request.key)
-    head = _VERIFY_MAC.pack(request.key.register_id, _scheme_code(request.key), len(diversifier), request.mac)
-    return head + diversifier + request.data
+    name = write_key_name(request.key)
+    head = _VERIFY_MAC.pack(request.key.register_id, write_scheme(request.key), len(name), request.mac)
+    return head + name + request.data
 
 
 def _encode_decoder_key(request: DecoderKey) -> bytes:
@@ -154,8 +148,13 @@ _REQUEST_ENCODERS: dict[type[Request], tuple[bytes, Callable[[Any], bytes]]] = {
         (ListMints, Command.LIST_MINTS, _encode_list_mints),
         (FindMints, Command.FIND_MINTS, _encode_find_mints),
         (AcceptClock, Command.ACCEPT_CLOCK, _encode_nothing),
+        (EngineeringRequest, Command.ENGINEERING, encode_engineering),
+        (KeyChangeRequest, Command.METER_KEY_CHANGE, encode_key_change),
     )
 }
+_REQUEST_ENCODERS.update(
+    {request: (command.value.encode("ascii"), encode) for request, command, encode, _ in KEY_REQUESTS}
+)
 
 
 def encode_request(correlation_id: int, request: Request) -> bytes:
@@ -185,10 +184,13 @@ def _decode_mint(fields: bytes) -> MintRequest:
     require(1 <= count <= TOKENS_PER_REQUEST_MAX, "token count")
     end = _MINT.size + count * _TOKEN_ORDER.size
     charged = None
+    approvals: Sequence[Approval] = ()
     if len(fields) != end:
-        require(len(fields) == end + _CHARGED.size, "length")
+        require(len(fields) >= end + _CHARGED.size, "length")
         charged = Centavos(_CHARGED.unpack_from(fields, end)[0])
         require(charged <= CHARGED_CENTAVOS_MAX, "amount charged")
+        if len(fields) != end + _CHARGED.size:
+            approvals = decode_approvals(fields[end + _CHARGED.size :])
     require(tariff_index <= TARIFF_INDEX_MAX, "tariff index")
     require(subclass <= CREDIT_SUBCLASS_MAX, "sub-class")
     orders = tuple(_TOKEN_ORDER.iter_unpack(fields[_MINT.size : end]))
@@ -204,6 +206,7 @@ def _decode_mint(fields: bytes) -> MintRequest:
         subclass=subclass,
         tokens=orders,
         charged_centavos=charged,
+        approvals=approvals,
     )
 
 
@@ -219,27 +222,17 @@ def _decode_verify_token(fields: bytes) -> VerifyToken:
     )
 
 
-@lru_cache(maxsize=MAC_KEYS_MAX)
-def _read_mac_key(register_id: int, scheme: int, diversifier: bytes, octets: int) -> MacKey:
-    """Read the name of a key. Terminals come back: reading one again would cost more than all else of a MAC request."""
-    require(scheme in _SCHEME_NAMES, "MAC scheme")
-    require(octets <= DIVERSIFIER_OCTETS_MAX and len(diversifier) == octets, "diversifier length")
-    text = diversifier.decode("ascii")
-    require(text.isprintable(), "diversifier is not printable ASCII")
-    return MacKey(register_id=register_id, scheme=_SCHEME_NAMES[scheme], diversifier=text)
-
-
 def _decode_generate_mac(fields: bytes) -> GenerateMac:
     register_id, scheme, octets = _GENERATE_MAC.unpack_from(fields)
     start = _GENERATE_MAC.size
-    key = _read_mac_key(register_id, scheme, fields[start : start + octets], octets)
+    key = read_mac_key(register_id, scheme, fields[start : start + octets], octets)
     return GenerateMac(key=key, data=fields[start + octets :])
 
 
 def _decode_verify_mac(fields: bytes) -> VerifyMac:
     register_id, scheme, octets, mac = _VERIFY_MAC.unpack_from(fields)
     start = _VERIFY_MAC.size
-    key = _read_mac_key(register_id, scheme, fields[start : start + octets], octets)
+    key = read_mac_key(register_id, scheme, fields[start : start + octets], octets)
     return VerifyMac(key=key, mac=mac, data=fields[start + octets :])
 
 
@@ -295,8 +288,11 @@ _REQUEST_DECODERS: dict[bytes, tuple[Command, Callable[[bytes], Request]]] = {
         (Command.LIST_MINTS, _decode_list_mints),
         (Command.FIND_MINTS, _decode_find_mints),
         (Command.ACCEPT_CLOCK, _decode_accept_clock),
+        (Command.ENGINEERING, decode_engineering),
+        (Command.METER_KEY_CHANGE, decode_key_change),
     )
 }
+_REQUEST_DECODERS.update({command.value.encode("ascii"): (command, decode) for _, command, _, decode in KEY_REQUESTS})
 
 
 def decode_request(body: bytes) -> tuple[int, Request]:

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from datetime import date
 from enum import Enum
 
-from vending.money import Centavos, Tenths
+from vending.engineering import EngineeringRequest, KeyChangeRequest
+from vending.money import Centavos
 from vending.ports import MacKey, MintRequest
 from vending.secret import Secret
+from vending.session_key import SessionKey
 
 
 class Status(Enum):
@@ -20,13 +22,13 @@ class Status(Enum):
         code: the two digits on the wire.
         meaning: for people.
         is_refusal: the module looked the request up and says that nothing was minted under its id and nothing ever will be.
-            The others (``permission``, ``clock_in_doubt``, ``overloaded``, ``stopping``, ``internal_error``) say nothing about that id: it may have
+            The others (``permission``, ``clock_in_doubt``, ``approval_needed``, ``approval_invalid``, ``overloaded``, ``stopping``, ``internal_error``) say nothing about that id: it may have
             been minted by an earlier request whose answer was lost, so ask again.
     """
 
     OK = ("00", "done", False)
     MAC_MISMATCH = ("01", "the message authentication code is wrong", False)
-    TOKEN_INVALID = ("02", "the token is no credit token under this register, PAN and tariff index", False)
+    TOKEN_INVALID = ("02", "the token is no token under this register, PAN and tariff index", False)
     UNKNOWN_COMMAND = ("22", "no such command", True)
     FORMAT_ERROR = ("24", "a field is malformed or out of range", True)
     PAN_INVALID = ("25", "the check digit of the PAN is wrong", True)
@@ -35,6 +37,7 @@ class Status(Enum):
     REGISTER_EXPIRED = ("41", "the register, or its key for this token identifier, is expired", True)
     TID_OUTSIDE_WINDOW = ("42", "the token identifier is too far from the module's clock", True)
     LIMIT_EXCEEDED = ("43", "the units that the register may mint in all its life are used up", True)
+    KEY_CHANGE_FORBIDDEN = ("44", "the registers do not allow this key change", True)
     NOT_ACTIVE_YET = ("45", "the register is not active yet", True)
     REQUEST_CONFLICT = ("46", "the request id was used before with other content", True)
     REGISTER_CONTRADICTION = ("47", "the register does not allow this algorithm, sub-class, scheme or use", True)
@@ -44,6 +47,19 @@ class Status(Enum):
     MONEY_LIMIT_EXCEEDED = ("51", "the money that the register may mint for in all its life is used up", True)
     DAY_MONEY_LIMIT_EXCEEDED = ("52", "the money that the register may mint for in one local day is used up", True)
     ISSUE_ENDED = ("53", "the register issues no new credit any more", True)
+    KEY_CHANGE_LIMIT_EXCEEDED = (
+        "54",
+        "the key changes that the register gives in one local day without approvals are used up",
+        True,
+    )
+    APPROVAL_NEEDED = (
+        "55",
+        "the register gives no more of these in this local day without the approvals of two people",
+        False,
+    )
+    APPROVAL_INVALID = ("56", "an approval is wrong, expired or of nobody enrolled, or two people are not there", False)
+    KEY_RETIRED = ("60", "the session key was retired, and its overlap is over", True)
+    KEY_INVALID = ("61", "not a session key of this zone, or not the one that its check value names", True)
     OVERLOADED = ("90", "too many requests wait; ask again", False)
     STOPPING = ("91", "the module is stopping; ask again, or another", False)
     PERMISSION = ("98", "the role of this client does not allow the command", False)
@@ -68,6 +84,11 @@ class Command(Enum):
     LIST_MINTS = "LM"
     FIND_MINTS = "FM"
     ACCEPT_CLOCK = "AC"
+    ENGINEERING = "EN"
+    METER_KEY_CHANGE = "KC"
+    MAKE_SESSION_KEY = "GK"
+    TAKE_SESSION_KEY = "TK"
+    RETIRE_KEY = "RK"
     UNKNOWN = "EQ"
     """Never sent: its reply letters ``ER`` answer a command that the module does not know."""
 
@@ -171,6 +192,33 @@ class AcceptClock:
     """An operator has looked: the module's clock is right, although it is behind the module's own records."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MakeSessionKey:
+    """Give the session key of a generation under a zone key; the same one whenever it is asked for."""
+
+    zone_register_id: int
+    generation: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeSessionKey:
+    """Take a session key that the partner wrapped under a zone key; *kcv* is what he says of it, 6 hexadecimal digits."""
+
+    zone_register_id: int
+    generation: int
+    kcv: str
+    wrapped: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetireKey:
+    """Give a token of *key* that is refused so many seconds from now, by the module's clock."""
+
+    zone_register_id: int
+    key: MacKey
+    seconds: int
+
+
 Request = (
     MintRequest
     | VerifyToken
@@ -182,6 +230,11 @@ Request = (
     | ListMints
     | FindMints
     | AcceptClock
+    | EngineeringRequest
+    | KeyChangeRequest
+    | MakeSessionKey
+    | TakeSessionKey
+    | RetireKey
 )
 
 
@@ -194,12 +247,36 @@ class MintReply:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyTokenReply:
-    """What a valid credit token holds."""
+    """What a valid token says.
+
+    Attributes:
+        token_class: 0 credit, 1 test or display, 2 management and key change.
+        subclass: its sub-class there.
+        tid: its identifier; None where it has none (class 1, key change).
+        amount: tenths of a unit, hundred-thousandths of the currency (with sign), watts, the 16-bit value or the control field,
+            as the class and sub-class say; of a key-change token which section it is, never a piece of the key.
+        words: the same for people, in English.
+    """
 
     token_class: int
     subclass: int
-    tid: int
-    units_tenths: Tenths
+    tid: int | None
+    amount: int
+    words: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineeringReply:
+    """The token of an engineer, 20 digits."""
+
+    token: Secret[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyChangeReply:
+    """The tokens of a key change, 20 digits each, in the order of entry."""
+
+    tokens: Sequence[Secret[str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -304,6 +381,27 @@ class ClockAccepted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SessionKeyMade:
+    """A key of ours: token, wrapped form and check value."""
+
+    key: SessionKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionKeyTaken:
+    """A partner's key: token and check value."""
+
+    key: SessionKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRetired:
+    """The key that ends: token and check value."""
+
+    key: SessionKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
     """Any status but ``00``."""
 
@@ -322,5 +420,10 @@ Reply = (
     | ListMintsReply
     | FindMintsReply
     | ClockAccepted
+    | EngineeringReply
+    | KeyChangeReply
+    | SessionKeyMade
+    | SessionKeyTaken
+    | KeyRetired
     | Refused
 )

@@ -1,13 +1,15 @@
 """What a virtual meter says about a token, for the person in front of it: Spanish, and English on request."""
 
 from sts.decode import CurrencyCredit, UnitCredit
+from sts.key_change import KeySection
 from sts.meter import Entered, MeterResult
-
-UNIT_NAMES = {0: "kWh", 1: "m³", 2: "m³", 3: "min"}
-
-_CURRENCY_DECIMALS = 5
+from sts.words import CURRENCY_DECIMALS, UNIT_NAMES, decimal_text, words_of
 
 _ACCEPTED = ("Aceptado.", "Accepted.")
+_KEY_CHANGED = (
+    "Aceptado: el medidor tiene su clave nueva; ahora puede digitar la recarga.",
+    "Accepted: the meter has its new key; now the recharge can be entered.",
+)
 
 _SENTENCES: dict[MeterResult, tuple[str, str]] = {
     MeterResult.FIRST_KCT: (
@@ -77,22 +79,12 @@ _SENTENCES: dict[MeterResult, tuple[str, str]] = {
 }
 
 
-def decimal_text(amount: int, decimals: int, comma: str) -> str:
-    """Write an integer of tenths (1) or hundred-thousandths (5) with its decimals.
-
-    >>> decimal_text(-5, 1, ",")
-    '-0,5'
-    """
-    digits = f"{abs(amount):0{decimals + 1}d}"
-    return f"{'-' if amount < 0 else ''}{digits[:-decimals]}{comma}{digits[-decimals:]}"
-
-
 def _amounts(token: UnitCredit | CurrencyCredit, total: int, comma: str) -> tuple[str, str]:
     if isinstance(token, UnitCredit):
         unit = UNIT_NAMES[token.subclass]
         return f"{decimal_text(token.units_tenths, 1, comma)} {unit}", f"{decimal_text(total, 1, comma)} {unit}"
-    added = decimal_text(token.hundred_thousandths, _CURRENCY_DECIMALS, comma)
-    return f"$ {added}", f"$ {decimal_text(total, _CURRENCY_DECIMALS, comma)}"
+    added = decimal_text(token.hundred_thousandths, CURRENCY_DECIMALS, comma)
+    return f"$ {added}", f"$ {decimal_text(total, CURRENCY_DECIMALS, comma)}"
 
 
 def sentences(entered: Entered) -> tuple[str, str]:
@@ -100,8 +92,13 @@ def sentences(entered: Entered) -> tuple[str, str]:
     if entered.result is not MeterResult.ACCEPT:
         return _SENTENCES[entered.result]
     token = entered.token
-    if not isinstance(token, UnitCredit | CurrencyCredit):
+    if token is None:
         return _ACCEPTED
+    if isinstance(token, KeySection):
+        return _KEY_CHANGED
+    if not isinstance(token, UnitCredit | CurrencyCredit):
+        spanish, english = words_of(token)
+        return f"Aceptado: {spanish}.", f"Accepted: {english}."
     total = entered.state.registers[token.subclass]
     (added_es, total_es), (added_en, total_en) = _amounts(token, total, ","), _amounts(token, total, ".")
     return f"Aceptado: +{added_es}. Saldo: {total_es}.", f"Accepted: +{added_en}. Balance: {total_en}."

@@ -15,6 +15,7 @@ from sts.decode import CurrencyCredit, UnitCredit
 from sts.errors import FieldRangeError
 from sts.meter import (
     CREDIT_LIMIT_TENTHS,
+    SECTION_RESULTS,
     TID_STORE_SIZE,
     Entered,
     MeterKey,
@@ -32,6 +33,8 @@ from vending.secret import Secret
 
 KEY_CHANGE_TIMEOUT_SECONDS = 600
 """How long a key change may rest between two of its sections: time to type twenty digits several times over."""
+
+_TAKEN = frozenset({MeterResult.ACCEPT, *SECTION_RESULTS.values()})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +59,8 @@ class EntryResult:
 
     @property
     def is_accepted(self) -> bool:
-        """Whether the meter did what the token says."""
-        return self.result is MeterResult.ACCEPT
+        """Whether the meter did what the token says, or keeps it until the other sections of a key change are in."""
+        return self.result in _TAKEN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

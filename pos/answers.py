@@ -76,6 +76,7 @@ def read_sale(answer: IsoMessage) -> SaleLines:
         voluntary=None if voluntary is None else _taken(voluntary),
         claimed_centavos=Centavos(claimed_centavos),
         claimed_tenths=Tenths(claimed_tenths),
+        key_change_tokens=_number(elements, "KC"),
     )
 
 

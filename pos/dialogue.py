@@ -157,6 +157,11 @@ class Dialogue:
         """How often the request was handed out for sending."""
         return self._attempts
 
+    @property
+    def rejected(self) -> tuple[Rejected, ...]:
+        """What came and was no answer, so far."""
+        return tuple(self._rejected)
+
     def start(self) -> Send:
         """Return the first message to send."""
         assert self._attempts == 0

@@ -156,6 +156,14 @@ def show_network(outcome: Outcome, style: Style) -> Shown:
     return show_refusal(outcome, style, moves_money=False)
 
 
+def show_key_change(outcome: Outcome, style: Style, *, generation: int, kcv: str) -> Shown:
+    """Show which session key messages are signed with from now on."""
+    if isinstance(outcome, Final) and outcome.is_approved:
+        text = sentences(style.language).key_changed.format(generation=generation, kcv=kcv.upper())
+        return Shown(text=text + "\n", status=ExitStatus.APPROVED)
+    return show_refusal(outcome, style, moves_money=False)
+
+
 def show_refusal(outcome: Outcome, style: Style, *, is_still_open: bool = False, moves_money: bool = True) -> Shown:
     """Say in words why there is no ticket.
 

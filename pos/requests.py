@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from acquirers.session_key import KeyOffer, key_offer_fields
 from messages.codec import DATAFONO
 from messages.iso_message import IsoMessage
 from messages.mac import MAC_FIELDS, covered, splice_mac, with_placeholder
 from messages.record_list import RECORDS_ELEMENT, write_records
 from messages.subfields import SubElement, build_sub_elements
 from messages.transmission_time import write_transmission_time
+from messages.wire import Wire
 from pos.mac import Signer
 from pos.speech import DATAFONO_SPEECH, Speech
 from pos.store import TerminalIdentity
@@ -26,6 +28,7 @@ SIGN_ON = "001"
 SIGN_OFF = "002"
 ECHO = "301"
 CUT_OVER = "201"
+KEY_CHANGE = "161"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +155,12 @@ def cut_over(identity: TerminalIdentity, moment: Moment, day: date) -> IsoMessag
     return network(identity, moment, CUT_OVER).with_fields({15: write_settlement_day(day)})
 
 
+def key_change(identity: TerminalIdentity, moment: Moment, given: KeyOffer | None = None) -> IsoMessage:
+    """Ask for a session key, or give one (0800 with a MAC)."""
+    message = network(identity, moment, KEY_CHANGE)
+    return message if given is None else message.with_fields(key_offer_fields(message, given))
+
+
 def batch_upload(
     identity: TerminalIdentity, moment: Moment, records: Sequence[bytes], *, number: int, last: int
 ) -> IsoMessage:
@@ -174,15 +183,18 @@ def as_repeat(message: IsoMessage) -> IsoMessage:
 
 
 def carries_mac(message: IsoMessage) -> bool:
-    """Whether a request and its answer have a MAC: a 0800 has none but for a cut-over."""
-    return message.message_class != "0800" or message.get(70) == CUT_OVER
+    """Whether a request and its answer have a MAC: a 0800 has none but for a cut-over and a change of keys."""
+    return message.message_class != "0800" or message.get(70) in (CUT_OVER, KEY_CHANGE)
 
 
 def seal(message: IsoMessage, signer: Signer, speech: Speech = DATAFONO_SPEECH) -> bytes:
     """Encode a request with its MAC, as *speech* says it."""
-    wire, said = speech.wire, speech.to_network(message)
-    if not carries_mac(message):
-        return wire.codec.encode(said)
+    said = speech.to_network(message)
+    return seal_said(said, signer, speech.wire) if carries_mac(message) else speech.wire.codec.encode(said)
+
+
+def seal_said(said: IsoMessage, signer: Signer, wire: Wire) -> bytes:
+    """Encode a message that is in its network's words already, with its MAC."""
     encoded = wire.codec.encode(with_placeholder(said))
     return splice_mac(encoded, signer.sign(covered(encoded, wire.mac_form)), wire.mac_form)
 

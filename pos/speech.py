@@ -12,6 +12,7 @@ from typing import Final, Protocol
 from acquirers.action_codes import APPROVALS, ISO_1993
 from acquirers.iso1993_requests import CUT_OVER, ECHO, FUNCTIONS, NETWORK_MTI, SIGN_OFF, SIGN_ON
 from acquirers.response_codes import ISO_1987
+from acquirers.session_key import KEY_CHANGE_1993, KEY_ELEMENT
 from messages.iso_message import IsoMessage
 from messages.local_date_time import read_local_date_time, read_short_date, write_local_date_time, write_short_date
 from messages.subfields import SubElement, build_sub_elements, parse_sub_elements
@@ -20,7 +21,13 @@ from messages.wire import DATAFONO_WIRE, LOTERIA_WIRE, RECARGAS_WIRE, Wire
 from vending.response_code import ResponseCode
 from vending.settlement import settlement_day, write_settlement_day
 
-NETWORK_FUNCTIONS: Final[Mapping[str, str]] = {"001": SIGN_ON, "002": SIGN_OFF, "301": ECHO, "201": CUT_OVER}
+NETWORK_FUNCTIONS: Final[Mapping[str, str]] = {
+    "001": SIGN_ON,
+    "002": SIGN_OFF,
+    "301": ECHO,
+    "201": CUT_OVER,
+    "161": KEY_CHANGE_1993,
+}
 """Data element 70 of 1987 as the function code of an 1804."""
 
 CUSTOMER_CANCELLATION = "4000"
@@ -95,6 +102,8 @@ class LoteriaSpeech:
             fields[25] = CUSTOMER_CANCELLATION
         if 15 in message:
             fields[28] = write_short_date(settlement_day(message.text(15), self._now()))
+        if KEY_ELEMENT in message:
+            fields[KEY_ELEMENT] = bytes.fromhex(message.text(KEY_ELEMENT)).decode("latin-1")
         if 90 in message:
             original = message.text(90)
             fields[56] = "1" + original[1:10] + self._local(original[10:20])
@@ -106,6 +115,8 @@ class LoteriaSpeech:
         fields |= {number: request.text(number) for number in (12, 13, 24, 70) if number in request}
         if 28 in answer:
             fields[15] = write_settlement_day(read_short_date(answer.text(28)))
+        if KEY_ELEMENT in answer:
+            fields[KEY_ELEMENT] = answer.text(KEY_ELEMENT).encode("latin-1").hex().upper()
         if 39 in answer:
             fields[39] = _code(answer.text(39))
         if 48 in answer:

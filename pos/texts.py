@@ -74,6 +74,10 @@ class TicketWords:
     pins: str
     enter_pin: str
     enter_pins: str
+    key_change_first: str
+    key_change_pins: str
+    key_change_then: str
+    enter_key_change: str
     owed: str
     overdue: str
     minimum: str
@@ -130,6 +134,10 @@ _WORDS = {
         pins="PIN {number} DE {count}",
         enter_pin="Digite los 20 números en el medidor.",
         enter_pins="Digite los PIN en este orden.",
+        key_change_first="PRIMERO digite estos códigos de cambio de clave, en orden, luego la recarga",
+        key_change_pins="CAMBIO DE CLAVE {number} DE {count}",
+        key_change_then="DESPUÉS digite la recarga",
+        enter_key_change="Antes del cambio de clave digite los PIN anteriores que no haya usado: después ya no sirven.",
         owed="Deuda total",
         overdue="Deuda en mora",
         minimum="Recarga mínima",
@@ -190,6 +198,10 @@ _WORDS = {
         pins="PIN {number} OF {count}",
         enter_pin="Enter the 20 digits on the meter.",
         enter_pins="Enter the PINs in this order.",
+        key_change_first="FIRST enter these key-change codes, in order, then the recharge",
+        key_change_pins="KEY CHANGE {number} OF {count}",
+        key_change_then="THEN enter the recharge",
+        enter_key_change="Before the key change enter older PINs that you have not used: afterwards they do not work.",
         owed="Total debt",
         overdue="Overdue debt",
         minimum="Least recharge",
@@ -237,6 +249,10 @@ _ANSWERS: dict[str, tuple[str, str]] = {
     "70": ("El valor es menor que la recarga mínima", "Below the least recharge"),
     "71": ("El valor no alcanza para comprar después de descuentos", "After deductions the amount buys nothing"),
     "72": ("El pago es mayor que lo que se debe", "More than what is owed"),
+    "75": (
+        "El medidor necesita un cambio de clave; llame a la empresa",
+        "The meter needs a key change; call the utility",
+    ),
     "76": ("La obligación no existe", "The obligation is not known"),
     "73": ("La red vende en otro horario", "The network sells at other hours"),
     "74": ("Esta red no puede hacer esta venta", "This network may not make this sale"),
@@ -278,6 +294,7 @@ class Sentences:
     was_not_sent: str
     reversed: str
     done: str
+    key_changed: str
     lines_unreadable: str
     pins_unreadable: str
     from_memory: str
@@ -303,6 +320,7 @@ _SENTENCES = {
         was_not_sent="La última venta no salió del datáfono; véndala de nuevo.",
         reversed="VENTA ANULADA: devuelva el dinero al cliente.",
         done="APROBADA",
+        key_changed="APROBADA: clave de sesión {generation}, valor de control {kcv}",
         lines_unreadable="(El detalle de la venta no se pudo leer; los PIN son válidos.)",
         pins_unreadable="APROBADA, pero el PIN de la respuesta no se puede leer; llame a la central.",
         from_memory="(Sin respuesta de la central: copia de la memoria del datáfono.)",
@@ -326,6 +344,7 @@ _SENTENCES = {
         was_not_sent="The last sale never left the terminal; sell it again.",
         reversed="SALE UNDONE: give the money back to the customer.",
         done="APPROVED",
+        key_changed="APPROVED: session key {generation}, check value {kcv}",
         lines_unreadable="(The lines of the sale could not be read; the PINs are valid.)",
         pins_unreadable="APPROVED, but the PIN of the answer cannot be read; call the switch's operator.",
         from_memory="(No answer from the switch: a copy from the terminal's memory.)",

@@ -52,7 +52,7 @@ class AccountLines:
 class SaleLines:
     """The money of one sale, or of a trial quote.
 
-    ``claimed_centavos`` of what was paid went for tokens that were sold before and reversed, with ``claimed_tenths`` of units; the other
+    ``key_change_tokens`` says how many of the PINs, the first ones, change the key of the meter. ``claimed_centavos`` of what was paid went for tokens that were sold before and reversed, with ``claimed_tenths`` of units; the other
     numbers are of the rest.
     """
 
@@ -70,6 +70,7 @@ class SaleLines:
     voluntary: TakenLine | None
     claimed_centavos: Centavos = Centavos(0)
     claimed_tenths: Tenths = Tenths(0)
+    key_change_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +134,7 @@ def render_ticket(ticket: Ticket, *, columns: int = COLUMNS_WIDE, language: str 
     paper.rule()
     _set_money(paper, words, ticket.account.service, ticket.sale)
     if ticket.pins:
-        _set_pins(paper, words, ticket.pins)
+        _set_pins(paper, words, ticket.pins, ticket.sale.key_change_tokens)
     total_tenths = Tenths(ticket.sale.units_tenths + ticket.sale.claimed_tenths)
     if total_tenths:
         unit = _UNITS[ticket.account.service]
@@ -141,6 +142,8 @@ def render_ticket(ticket: Ticket, *, columns: int = COLUMNS_WIDE, language: str 
         paper.pair(words.month_to_date, format_units(ticket.sale.month_to_date_tenths, unit))
     paper.rule("═")
     if ticket.pins:
+        if ticket.sale.key_change_tokens:
+            paper.centre(words.enter_key_change)
         paper.centre(words.enter_pin if len(ticket.pins) == 1 else words.enter_pins)
     _set_notices(paper, words, ticket.utility)
     if ticket.copy_number is not None:
@@ -308,9 +311,17 @@ def _set_units(paper: Paper, words: TicketWords, service: Service, sale: SaleLin
     paper.pair(words.charged.format(service=words.services[service.value]), format_centavos(sale.charged_centavos))
 
 
-def _set_pins(paper: Paper, words: TicketWords, pins: tuple[Secret[str], ...]) -> None:
-    for number, pin in enumerate(pins, start=1):
-        title = words.pin if len(pins) == 1 else words.pins.format(number=number, count=len(pins))
+def _set_pins(paper: Paper, words: TicketWords, pins: tuple[Secret[str], ...], key_change_tokens: int) -> None:
+    """Set the PINs in the order of entry, those of a key change in front, so that nobody types the credit first."""
+    changing, credit = pins[:key_change_tokens], pins[key_change_tokens:]
+    if changing:
+        paper.centre(words.key_change_first)
+    for number, pin in enumerate(changing, start=1):
+        paper.box(words.key_change_pins.format(number=number, count=len(changing)), [group_pin(pin)])
+    if changing:
+        paper.centre(words.key_change_then)
+    for number, pin in enumerate(credit, start=1):
+        title = words.pin if len(credit) == 1 else words.pins.format(number=number, count=len(credit))
         paper.box(title, [group_pin(pin)])
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Protocol
 
+from acquirers.session_key import read_key_offer
 from messages.codec import DATAFONO
 from messages.iso_message import IsoMessage
 from messages.transmission_time import read_transmission_time
@@ -18,6 +19,7 @@ from pos.client import NotSent, Outcome
 from pos.dialogue import APPROVED, ATTEMPTS_MAX, Dialogue, Final, tells_of_records
 from pos.mac import signer
 from pos.requests import Moment
+from pos.session_key import SessionKeyFile
 from pos.speech import DATAFONO_SPEECH, Speech
 from pos.store import ExchangeKind, ExchangeStatus, StoredExchange, TerminalStore
 from pos.upload import Batch, Upload, Uploaded, in_batches, match
@@ -73,7 +75,13 @@ class Till:
     """One terminal in use. Call within `TerminalStore.exclusive`."""
 
     def __init__(
-        self, store: TerminalStore, link: Link, *, now: Callable[[], datetime], speech: Speech = DATAFONO_SPEECH
+        self,
+        store: TerminalStore,
+        link: Link,
+        *,
+        now: Callable[[], datetime],
+        speech: Speech = DATAFONO_SPEECH,
+        session_keys: SessionKeyFile | None = None,
     ) -> None:
         """Prepare.
 
@@ -82,12 +90,15 @@ class Till:
             link: to the network.
             now: the terminal's clock, aware.
             speech: of the network.
+            session_keys: of the network, where it changes its key over the line; None: the terminal's own key signs.
         """
         self._store = store
         self._speech = speech
         self._link = link
         self._now = now
-        self._signer = signer(store.identity.mac_scheme, store.identity.mac_key)
+        self._session_keys = session_keys
+        own = signer(store.identity.mac_scheme, store.identity.mac_key)
+        self._signer = own if session_keys is None else session_keys.signer
         self._new_advice: StoredExchange | None = None
         self._uploaded: tuple[Uploaded, ...] = ()
 
@@ -178,6 +189,20 @@ class Till:
     def network(self, code: str) -> Outcome:
         """Sign on, sign off or echo: a code of `pos.requests`."""
         return self._link.run(self._dialogue(requests.network(self._store.identity, self._moment(), code)))
+
+    def change_key(self, random_octets: Callable[[int], bytes] | None = None) -> Outcome:
+        """Change the network's session key: ask for one, or with *random_octets* give one. From now on messages are signed with it.
+
+        Raises:
+            CannotUnwrap, Refusal, ValueError: the network's answer is authentic, and what it says of the key is wrong; the old key stays.
+        """
+        assert self._session_keys is not None, "a network that changes its key over the line"
+        given = None if random_octets is None else self._session_keys.give(random_octets)
+        outcome = self._link.run(self._dialogue(requests.key_change(self._store.identity, self._moment(), given)))
+        if isinstance(outcome, Final) and outcome.is_approved:
+            self._session_keys.accept(read_key_offer(outcome.answer))
+            self._signer = self._session_keys.signer
+        return outcome
 
     def close_day(self, day: date) -> Outcome:
         """Compare what was sold on a settlement day with the network; nothing is stored, because asking again is always right."""

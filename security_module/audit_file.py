@@ -46,11 +46,11 @@ def audit(path: Path) -> tuple[RegisterCount, ...]:
             sequence += 1
             if number != sequence or fields["n"] != sequence or link != stored:
                 raise MintLogError(f"the chain of the mint log breaks at record {sequence}")
-            if fields["kind"] == "mint":
+            if fields["kind"] != "act":
                 told = (fields["id"], fields["content"], Status[fields["status"]].code)
                 if request_id is None or told != (mint_store.unsigned(request_id), content.hex(), status):
                     raise MintLogError(f"record {sequence} of the mint log does not say what its line says")
-                if status == Status.OK.code:
+                if status == Status.OK.code and fields["kind"] == mint_store.MINT_KIND:
                     tally = tallies.setdefault(fields["register"], Tally())
                     tally.requests += 1
                     tally.tokens += len(fields["tokens"])
@@ -275,7 +275,7 @@ def _move(database: sqlite3.Connection, base: int, end: int) -> None:
     database.execute("BEGIN IMMEDIATE")
     try:
         tallies = _moved_tallies(database)
-        query = "SELECT line FROM record WHERE sequence <= ? AND status = ?"
+        query = f"SELECT line FROM record WHERE sequence <= ? AND status = ? AND {mint_store.IS_MINT}"  # noqa: S608
         for (line,) in database.execute(query, (end, Status.OK.code)):
             fields = json.loads(line)
             tally = tallies.setdefault(fields["register"], Tally())

@@ -54,7 +54,7 @@ def init(
 
     Args:
         directory: made if missing, mode 0700.
-        seed_test_keys: make random keys in the test registers 1 to 4 (vending) and 10 and 11 (MAC); else no register at all.
+        seed_test_keys: make random keys in the test registers 1 to 5 (vending) and 10 to 15 (MAC, the last two zone keys); else no register at all.
         now: aware; the keys are active and the certificates valid from here.
         random_octets: a cryptographic source.
 
@@ -162,14 +162,20 @@ def _test_vending_registers(now: datetime, random_octets: RandomOctets) -> tuple
     sta = frozenset({EncryptionAlgorithm.STA})
 
     def register(
-        register_id: int, algorithm: KeyAlgorithm, ciphers: frozenset[EncryptionAlgorithm], base_date: BaseDate
+        register_id: int,
+        algorithm: KeyAlgorithm,
+        ciphers: frozenset[EncryptionAlgorithm],
+        base_date: BaseDate,
+        *,
+        revision: int = 1,
+        replaces: frozenset[int] = frozenset(),
     ) -> VendingRegister:
         is_des = algorithm is KeyAlgorithm.DKGA02
         key = random_octets(DKGA02_VENDING_KEY_OCTETS if is_des else DKGA04_VENDING_KEY_OCTETS)
         return VendingRegister(
             register_id=register_id,
             supply_group_code=TEST_SUPPLY_GROUP,
-            key_revision_number=1,
+            key_revision_number=revision,
             key_expiry_number=KEY_NEVER_EXPIRES,
             base_date=base_date,
             key_type=KeyType.UNIQUE,
@@ -185,6 +191,7 @@ def _test_vending_registers(now: datetime, random_octets: RandomOctets) -> tuple
             is_test=True,
             key=Secret(with_odd_parity(key) if is_des else key),
             selection_secret=Secret(random_octets(SELECTION_SECRET_OCTETS)),
+            replaces=replaces,
         )
 
     return (
@@ -193,14 +200,28 @@ def _test_vending_registers(now: datetime, random_octets: RandomOctets) -> tuple
         # Identifiers of base date 1993 ran out on 2024-11-24: this one can verify tokens and give keys, and mints no more.
         register(3, KeyAlgorithm.DKGA02, sta, BaseDate.Y1993),
         register(4, KeyAlgorithm.DKGA02, sta, BaseDate.Y2014),
+        # What meters of the first two move to when their key is changed.
+        register(5, KeyAlgorithm.DKGA04, both, BaseDate.Y2014, revision=2, replaces=frozenset({1, 2})),
     )
 
 
 def _test_mac_registers(random_octets: RandomOctets) -> tuple[MacRegister, ...]:
-    def register(register_id: int, scheme: str, key: bytes) -> MacRegister:
-        return MacRegister(register_id=register_id, scheme=scheme, is_diversified=True, is_test=True, key=Secret(key))
+    def register(register_id: int, scheme: str, *, is_diversified: bool = False, is_zone: bool = False) -> MacRegister:
+        key = random_octets(MAC_KEY_OCTETS)
+        return MacRegister(
+            register_id=register_id,
+            scheme=scheme,
+            is_diversified=is_diversified,
+            is_test=True,
+            key=Secret(with_odd_parity(key) if scheme == MacScheme.X9_19 else key),
+            is_zone=is_zone,
+        )
 
     return (
-        register(10, MacScheme.X9_19, with_odd_parity(random_octets(MAC_KEY_OCTETS))),
-        register(11, MacScheme.AES_CMAC, random_octets(MAC_KEY_OCTETS)),
+        register(10, MacScheme.X9_19, is_diversified=True),
+        register(11, MacScheme.AES_CMAC, is_diversified=True),
+        register(12, MacScheme.X9_19),
+        register(13, MacScheme.AES_CMAC),
+        register(14, MacScheme.X9_19, is_zone=True),
+        register(15, MacScheme.AES_CMAC, is_zone=True),
     )

@@ -12,12 +12,14 @@ from security_module.ceremony_texts import Say
 from security_module.custody import Opened, fingerprint
 from security_module.dialogue import Aborted, Ask, Clear, Dialogue, Refused, Show, ask
 from security_module.key_entry import alone, describe, enter_mac_key, enter_vending_key, yes
-from security_module.registers import ModuleKeys, Sender
+from security_module.registers import Approver, ModuleKeys, Sender
 from security_module.sealed_store import FROM_SHARES, Header, Kek, RandomOctets, StoreError, kek_for_custodians
 from security_module.shares import CUSTODIANS_MAX, THRESHOLD_MIN, Share, ShareError, read_share
 from vending.secret import Secret
 
 NAME_CHARACTERS_MAX = 60
+QUOTA_MAX = 1_000_000
+"""More in one day is no limit."""
 SHOWN_TIMES_MAX = 3
 """How often a share is shown to a custodian who does not type it back rightly."""
 
@@ -154,19 +156,23 @@ def _enter_keys(
     say: Say, keys: ModuleKeys, people: Sequence[str], now: datetime, random_octets: RandomOctets
 ) -> Dialogue[ModuleKeys]:
     while True:
-        choice = yield from _how_many(say, "menu", 0, 3)
+        choice = yield from _how_many(say, "menu", 0, 5)
         if choice == 0:
             return keys
         if choice == 1:
             keys = yield from enter_vending_key(say, keys, people, now, random_octets)
         elif choice == 2:
             keys = yield from enter_mac_key(say, keys, people)
-        else:
+        elif choice == 3:
             keys = yield from _pin_sender(say, keys, people)
+        elif choice == 4:
+            keys = yield from _enrol_approver(say, keys, people)
+        else:
+            keys = yield from _set_quotas(say, keys)
 
 
-def _pin_sender(say: Say, keys: ModuleKeys, people: Sequence[str]) -> Dialogue[ModuleKeys]:
-    name = yield from _name(say, say("sender_name"), [])
+def _public_key(say: Say, text: str, people: Sequence[str]) -> Dialogue[str | None]:
+    """Ask for an Ed25519 public key, and two people for its fingerprint; None if one of them does not confirm it."""
 
     def read(line: str) -> str:
         digits = line.replace(" ", "").lower()
@@ -174,11 +180,48 @@ def _pin_sender(say: Say, keys: ModuleKeys, people: Sequence[str]) -> Dialogue[M
             raise Refused(say("hex_rule", digits=64))
         return digits
 
-    public_key = yield from ask(Ask(say("sender_key")), read, say("sorry"))
+    public_key = yield from ask(Ask(say(text)), read, say("sorry"))
     shown = hashlib.sha256(bytes.fromhex(public_key)).hexdigest()
     for person in people[:2]:
         if not (yield from yes(say, "sender_print", fingerprint=shown, name=person)):
-            return keys
+            return None
+    return public_key
+
+
+def _enrol_approver(say: Say, keys: ModuleKeys, people: Sequence[str]) -> Dialogue[ModuleKeys]:
+    """Enrol somebody whose signature counts; the same name again is a key more of the same person."""
+    name = yield from _name(say, say("approver_name"), [])
+    public_key = yield from _public_key(say, "approver_key", people)
+    if public_key is None:
+        return keys
+    return replace(keys, approvers={**keys.approvers, public_key: Approver(name=name, public_key=public_key)})
+
+
+def _set_quotas(say: Say, keys: ModuleKeys) -> Dialogue[ModuleKeys]:
+    """Say what a register gives in one local day without two approvals."""
+
+    def read_register(line: str) -> int:
+        if not line.isdecimal() or int(line) not in keys.vending:
+            raise Refused(say("no_register"))
+        return int(line)
+
+    def read_quota(line: str) -> int | None:
+        if line and not (line.isdecimal() and line.isascii() and int(line) <= QUOTA_MAX):
+            raise Refused(f"0 - {QUOTA_MAX}")
+        return int(line) if line else None
+
+    register_id = yield from ask(Ask(say("quota_register")), read_register, say("sorry"))
+    unapproved = yield from ask(Ask(say("quota_unapproved")), read_quota, say("sorry"))
+    changes = yield from ask(Ask(say("quota_key_changes")), read_quota, say("sorry"))
+    register = replace(keys.vending[register_id], unapproved_per_day_max=unapproved, key_changes_per_day_max=changes)
+    return replace(keys, vending={**keys.vending, register_id: register})
+
+
+def _pin_sender(say: Say, keys: ModuleKeys, people: Sequence[str]) -> Dialogue[ModuleKeys]:
+    name = yield from _name(say, say("sender_name"), [])
+    public_key = yield from _public_key(say, "sender_key", people)
+    if public_key is None:
+        return keys
     before = keys.senders.get(public_key)
     sender = Sender(name=name, public_key=public_key, last_serial=before.last_serial if before else 0)
     return replace(keys, senders={**keys.senders, public_key: sender})

@@ -35,8 +35,10 @@ _TEXTS = {
     ),
     "ready": ("{name}, pulse Enter cuando esté solo. ", "{name}, press Enter when you are alone. "),
     "menu": (
-        "¿Qué se ingresa? 1 clave de venta, 2 clave MAC, 3 remitente de archivos de claves, 0 nada más: ",
-        "What is entered? 1 vending key, 2 MAC key, 3 sender of key load files, 0 nothing more: ",
+        "¿Qué se ingresa? 1 clave de venta, 2 clave MAC, 3 remitente de archivos de claves, "
+        "4 persona que aprueba, 5 cupos sin dos firmas, 0 nada más: ",
+        "What is entered? 1 vending key, 2 MAC key, 3 sender of key load files, "
+        "4 person who approves, 5 quotas without two signatures, 0 nothing more: ",
     ),
     "register_id": ("Número del registro (0 a 65535): ", "Number of the register (0 to 65535): "),
     "sgc": ("Grupo de suministro SGC, 6 dígitos: ", "Supply group code SGC, 6 digits: "),
@@ -88,8 +90,8 @@ _TEXTS = {
     ),
     "scheme": ("Esquema: 1 ANSI X9.19, 2 AES-CMAC: ", "Scheme: 1 ANSI X9.19, 2 AES-CMAC: "),
     "diversified": (
-        "¿Una clave propia por cada terminal, derivada de esta? 1 sí, 0 no: ",
-        "A key of its own for each terminal, derived from this one? 1 yes, 0 no: ",
+        "¿Una clave propia por cada terminal, derivada de esta? 1 sí, 0 no; 2 es una clave de zona: ",
+        "A key of its own for each terminal, derived from this one? 1 yes, 0 no; 2 it is a zone key: ",
     ),
     "components": (
         "¿En cuántos componentes viene la clave? (2 o 3) ",
@@ -133,6 +135,21 @@ _TEXTS = {
     "sender_print": (
         "Huella: {fingerprint}. ¿La confirma {name} por otro medio? {yes_no} ",
         "Fingerprint: {fingerprint}. Does {name} confirm it from another source? {yes_no} ",
+    ),
+    "approver_name": ("Nombre de quien aprueba: ", "Name of the approver: "),
+    "approver_key": (
+        "Su clave pública Ed25519 (eudora approve new-key), 64 dígitos hexadecimales: ",
+        "Their Ed25519 public key (eudora approve new-key), 64 hexadecimal digits: ",
+    ),
+    "quota_register": ("Número del registro: ", "Number of the register: "),
+    "no_register": ("no hay tal registro de venta", "there is no such vending register"),
+    "quota_unapproved": (
+        "PIN de ingeniería y sin costo por día sin dos firmas (vacío: sin límite): ",
+        "Engineering and free tokens in a day without two signatures (empty: no limit): ",
+    ),
+    "quota_key_changes": (
+        "Cambios de clave hacia él por día sin dos firmas (vacío: sin límite): ",
+        "Key changes to it in a day without two signatures (empty: no limit): ",
     ),
     "summary": ("LO QUE SE VA A SELLAR", "WHAT WILL BE SEALED"),
     "seal": ("Para continuar escriba {word}: ", "To go on type {word}: "),

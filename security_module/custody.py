@@ -117,6 +117,8 @@ def add_vending(
             )
         ends = [each for each in (old.issued_until, until) if each is not None]
         vending[replaces] = replace(old, issued_until=min(ends, default=None))
+        # A meter that nobody bought for since the revision before comes along too.
+        register = replace(register, replaces=register.replaces | old.replaces | {replaces})
     vending[register.register_id] = register
     return replace(keys, vending=vending)
 

@@ -12,7 +12,8 @@ import structlog
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from messages.security_module import MintRequest, Status
+from messages.security_module import Status
+from security_module.engineering_records import TokenRequest
 from security_module.mint_log import Candidate, Decision, MintLog
 
 BATCH_MAX = 2_048
@@ -45,7 +46,7 @@ class GroupCommit:
         self._is_writing = False
         self._drained: list[Deferred[None]] = []
 
-    def submit(self, request: MintRequest, refusal: Status, deliver: Deliver) -> bool:
+    def submit(self, request: TokenRequest, refusal: Status, deliver: Deliver) -> bool:
         """Queue one request; *deliver* is called with its status once that is durable.
 
         Args:

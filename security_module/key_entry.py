@@ -109,10 +109,12 @@ VENDING_FIELDS: tuple[_Field, ...] = (
     _Field("issued_until", "issued_until", read_day),
     _Field("replaces", "replaces", lambda line: _number(0, REGISTER_ID_MAX)(line) if line else None),
 )
+_ONE_KEY, _KEY_OF_EACH, _ZONE_KEY = "one key", "a key for each terminal", "zone key"
 MAC_FIELDS: tuple[_Field, ...] = (
     _Field("register_id", "register_id", _number(0, REGISTER_ID_MAX)),
     _Field("scheme", "scheme", lambda line: {"1": MacScheme.X9_19, "2": MacScheme.AES_CMAC}[line]),
-    _Field("is_diversified", "diversified", lambda line: {"1": True, "0": False}[line]),
+    # The name is older than zone keys, and stands in key load files.
+    _Field("is_diversified", "diversified", lambda line: {"0": _ONE_KEY, "1": _KEY_OF_EACH, "2": _ZONE_KEY}[line]),
 )
 
 
@@ -177,7 +179,14 @@ def make_vending_register(
 
 def make_mac_register(values: Mapping[str, Any], key: Secret[bytes]) -> MacRegister:
     """Make a register of what `MAC_FIELDS` read and its key; ValueError if they contradict each other."""
-    return MacRegister(**values, is_test=False, key=key)
+    return MacRegister(
+        register_id=values["register_id"],
+        scheme=values["scheme"],
+        is_diversified=values["is_diversified"] == _KEY_OF_EACH,
+        is_zone=values["is_diversified"] == _ZONE_KEY,
+        is_test=False,
+        key=key,
+    )
 
 
 def enter_mac_key(say: Say, keys: ModuleKeys, people: Sequence[str]) -> Dialogue[ModuleKeys]:
@@ -301,10 +310,17 @@ def describe(keys: ModuleKeys) -> list[str]:
             f"money {each.money_per_day_limit_centavos or '-'}/{each.money_limit_centavos or '-'}  "
             f"floor {each.floor_centavos_per_unit}  until {until}"
         )
+        quotas = [each.unapproved_per_day_max, each.key_changes_per_day_max]
+        if each.replaces or quotas != [None, None]:
+            unapproved, changes = ("-" if quota is None else quota for quota in quotas)
+            replaced = ",".join(map(str, sorted(each.replaces))) or "-"
+            lines.append(f"       replaces {replaced}  unapproved {unapproved}  key changes {changes}")
     for _, mac in sorted(keys.mac.items()):
         derived = "*" if mac.is_diversified else ""
-        lines.append(f"{mac.register_id:5d}  MAC {mac.scheme}{derived}  KCV {mac.kcv.upper()}")
+        kind = "ZMK" if mac.is_zone else "MAC"
+        lines.append(f"{mac.register_id:5d}  {kind} {mac.scheme}{derived}  KCV {mac.kcv.upper()}")
     lines.extend(f"       Ed25519 {sender.name}: {sender.public_key}" for sender in keys.senders.values())
+    lines.extend(f"       ** {each.name}: {each.public_key}" for each in keys.approvers.values())
     return lines
 
 

@@ -17,7 +17,15 @@ from Crypto.Cipher import AES
 from Crypto.Protocol.KDF import scrypt
 
 from config.state_files import replace_durably
-from security_module.registers import Client, MacRegister, ModuleKeys, Sender, VendingRegister
+from security_module.registers import (
+    MANAGEMENT_SUBCLASSES,
+    Approver,
+    Client,
+    MacRegister,
+    ModuleKeys,
+    Sender,
+    VendingRegister,
+)
 from security_module.roles import Role
 from security_module.sealed_store import (
     FROM_SHARES,
@@ -153,6 +161,7 @@ def _to_document(keys: ModuleKeys) -> dict[str, Any]:
                 "scheme": register.scheme,
                 "is_diversified": register.is_diversified,
                 "is_test": register.is_test,
+                "is_zone": register.is_zone,
                 "key": register.key.reveal().hex(),
             }
             for register in keys.mac.values()
@@ -167,6 +176,7 @@ def _to_document(keys: ModuleKeys) -> dict[str, Any]:
             {"name": sender.name, "public_key": sender.public_key, "last_serial": sender.last_serial}
             for sender in keys.senders.values()
         ],
+        "approvers": [{"name": each.name, "public_key": each.public_key} for each in keys.approvers.values()],
     }
 
 
@@ -199,6 +209,10 @@ def _vending_rules(register: VendingRegister) -> dict[str, Any]:
         "money_limit_centavos": register.money_limit_centavos,
         "money_per_day_limit_centavos": register.money_per_day_limit_centavos,
         "floor_centavos_per_unit": register.floor_centavos_per_unit,
+        "replaces": sorted(register.replaces),
+        "management": sorted(register.management),
+        "unapproved_per_day_max": register.unapproved_per_day_max,
+        "key_changes_per_day_max": register.key_changes_per_day_max,
         "is_inhibited": register.is_inhibited,
         "is_test": register.is_test,
     }
@@ -226,6 +240,9 @@ def _from_document(document: dict[str, Any]) -> ModuleKeys:
     clients = [Client(**{**each, "role": Role(each["role"])}) for each in document["clients"]]
     key_load_key = document.get("key_load_key")  # Version 1 had neither this nor senders nor an audit key.
     audit_key = document.get("audit_key")
+    pins = [client.spki_sha256 for client in clients]
+    if len(set(pins)) != len(pins):
+        raise StoreError("one certificate stands under two roles in the key store")
     return ModuleKeys(
         module_id=document["module_id"],
         vending={register.register_id: register for register in vending},
@@ -234,6 +251,7 @@ def _from_document(document: dict[str, Any]) -> ModuleKeys:
         key_load_key=Secret(bytes.fromhex(key_load_key)) if key_load_key else None,
         audit_key=Secret(bytes.fromhex(audit_key)) if audit_key else None,
         senders={each["public_key"]: Sender(**each) for each in document.get("senders", ())},
+        approvers={each["public_key"]: Approver(**each) for each in document.get("approvers", ())},
     )
 
 
@@ -248,7 +266,9 @@ def _vending_from_document(document: dict[str, Any]) -> VendingRegister:
             "subclasses": frozenset(document["subclasses"]),
             "active_from": datetime.fromisoformat(document["active_from"]),
             "expires_at": _moment(document["expires_at"]),
-            "issued_until": _moment(document.get("issued_until")),  # Younger than the first stores.
+            "issued_until": _moment(document.get("issued_until")),  # Younger than the first stores, as the next two.
+            "replaces": frozenset(document.get("replaces", ())),
+            "management": frozenset(document.get("management", MANAGEMENT_SUBCLASSES)),
             "key": Secret(bytes.fromhex(document["key"])),
             "selection_secret": Secret(bytes.fromhex(document["selection_secret"])),
         }

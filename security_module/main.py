@@ -43,6 +43,7 @@ from security_module.registers import ModuleKeys
 from security_module.sealed_store import FROM_SHARES, STORE_VERSION, Kek, read_header, version_of
 from security_module.server import Links, ModuleFactory, stop
 from security_module.session import Module
+from security_module.session_keys import SessionKeys
 from sts.tables import PRODUCTION, load_tables
 
 PASSPHRASE_FILE_VARIABLE = "EUDORA_SECURITY_MODULE_PASSPHRASE_FILE"  # noqa: S105
@@ -144,13 +145,22 @@ def assemble(
 ) -> Links:
     """Put a module together around its parts; the caller listens with `ModuleFactory` on the result."""
     commits = GroupCommit(mint_log, run_in_thread, lambda: links.flush())
+
+    def clock_unix_milliseconds() -> int:
+        return int(now().timestamp() * 1000)
+
     module = Module(
         keys=keys,
         mint=Mint(keys.vending, load_tables(PRODUCTION)),
         macs=MacBook(keys.mac),
+        sessions=SessionKeys(
+            keys.mac,
+            clock_unix_milliseconds,
+            record=lambda act, **details: commits.record(act, **details),
+        ),
         commits=commits,
         counts=mint_log.counts,
-        clock_unix_milliseconds=lambda: int(now().timestamp() * 1000),
+        clock_unix_milliseconds=clock_unix_milliseconds,
         answered=lambda: links.flush(),
     )
     links = Links(module=module, clock=clock)
@@ -164,7 +174,9 @@ def open_mint_log(layout: Layout, keys: ModuleKeys) -> MintLog:
         _log.warning("audit.unsigned", reason="the key store is of an old version and has no audit key")
     else:
         replace_durably(layout.audit_public_key, audit_key.public_pem())
-    return MintLog(layout.mint_log, keys.vending, machine_now, audit_key=audit_key, ticks=machine_ticks)
+    return MintLog(
+        layout.mint_log, keys.vending, machine_now, audit_key=audit_key, ticks=machine_ticks, approvers=keys.approvers
+    )
 
 
 def run(directory: Path, *, host: str, port: int, run_file: Path | None, kek: Kek | None = None) -> None:

@@ -4,26 +4,30 @@ One SQLite file, one writer. A batch is one transaction, durable (WAL, synchrono
 its tokens leave. No token is stored: it is computed again from the same request.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from messages.security_module import MINTS_PER_REPLY_MAX, MintRecord, MintRequest, RegisterCount, Status
-from security_module import mint_store
-from security_module.audit_chain import (
-    AUDIT_KEY_OCTETS,
-    AuditKey,
-    act_line,
-    canonical,
-    content_of,
-    mint_line,
-    next_link,
+from messages.security_module import (
+    MINTS_PER_REPLY_MAX,
+    EngineeringRequest,
+    KeyChangeRequest,
+    MintRecord,
+    MintRequest,
+    RegisterCount,
+    Status,
 )
+from security_module import mint_store
+from security_module.approvals import approved_by
+from security_module.audit_chain import AUDIT_KEY_OCTETS, AuditKey, act_line, canonical, next_link
 from security_module.clock import BEHIND_SECONDS_MAX, WatchedClock
-from security_module.mint_store import Key, MintLogError, Row
-from security_module.registers import VendingRegister
+from security_module.engineering_records import TokenRequest, content_of_request, line_of_request
+from security_module.engineering_rules import find_engineering_refusal, find_key_change_refusal
+from security_module.mint_store import Key, MintLogError, Quota, Row
+from security_module.registers import Approver, VendingRegister
 from security_module.rules import Tally, counted_centavos, find_refusal
 from vending.calendar import local_date
 
@@ -37,7 +41,7 @@ SILENCE_SECONDS_MAX = 3_600.0
 class Candidate:
     """A request, and `Status.OK` or why its tokens cannot be computed at all."""
 
-    request: MintRequest
+    request: TokenRequest
     refusal: Status = Status.OK
 
 
@@ -51,6 +55,8 @@ class Decision:
 
 _DONE = Decision(status=Status.OK, is_repeat=False)
 _IN_DOUBT = Decision(status=Status.CLOCK_IN_DOUBT, is_repeat=False)
+_UNDECIDED = frozenset({Status.APPROVAL_NEEDED, Status.APPROVAL_INVALID})
+"""Not kept under the id: the same request may be asked again, with the approvals that it needs."""
 
 
 class _Draft:
@@ -63,6 +69,7 @@ class _Draft:
         self.sequence, self.link = log.end
         self.rows: list[Row] = []
         self.tallies: dict[Key, Tally] = {}
+        self.unapproved = Counter(log.unapproved[1]) if log.unapproved[0] == self.day else Counter[Quota]()
         self._committed = log.tallies
 
     def tally(self, register_id: int, day: date | None) -> Tally:
@@ -75,9 +82,19 @@ class _Draft:
             self.tallies[key] = found
         return found
 
-    def mint(self, request: MintRequest, status: Status, content: bytes) -> None:
-        """Add the record of a mint or of its refusal."""
-        self._add(mint_line(self.sequence + 1, self.at, request, status, content), request.request_id, content, status)
+    def request(self, request: TokenRequest, status: Status, content: bytes, approvers: Sequence[str]) -> None:
+        """Add the record of a request or of its refusal."""
+        line = line_of_request(self.sequence + 1, self.at, request, status, content, approvers)
+        self._add(line, request.request_id, content, status)
+
+    def take_quota(self, register: VendingRegister, tokens: int, *, is_key_change: bool) -> Status | None:
+        """Count what *register* gives without approvals on this day; return why it gives no more, or None."""
+        limit = register.key_changes_per_day_max if is_key_change else register.unapproved_per_day_max
+        quota = (register.register_id, is_key_change)
+        if limit is not None and self.unapproved[quota] + tokens > limit:
+            return Status.KEY_CHANGE_LIMIT_EXCEEDED if is_key_change else Status.APPROVAL_NEEDED
+        self.unapproved[quota] += tokens
+        return None
 
     def act(self, act: str, **details: Any) -> None:
         """Add the record of an act."""
@@ -96,6 +113,7 @@ class MintLog:
     Attributes:
         end: sequence and link of the last record.
         tallies: by register, and local day or None for its life, as of the last commit.
+        unapproved: a local day, and what was given on it without approvals, of what registers may limit.
     """
 
     def __init__(
@@ -106,6 +124,7 @@ class MintLog:
         *,
         audit_key: AuditKey | None = None,
         ticks: Callable[[], float] | None = None,
+        approvers: Mapping[str, Approver] | None = None,
     ) -> None:
         """Open or make the log.
 
@@ -115,11 +134,13 @@ class MintLog:
             now: the module's clock, aware, UTC.
             audit_key: signs heads; None: the chain has none.
             ticks: see `WatchedClock`; None: *now* is not watched for steps, because it is not a real clock.
+            approvers: whose signatures count, by public key.
 
         Raises:
             MintLogError: the file is of another version.
         """
         self._registers = registers
+        self._approvers = approvers or {}
         self._audit_key = audit_key
         self._content_key = audit_key.content_key.reveal() if audit_key is not None else bytes(AUDIT_KEY_OCTETS)
         # Without ticks the clock is its own measure: then only what is behind the records is in doubt.
@@ -137,6 +158,8 @@ class MintLog:
         self.tallies = mint_store.read_tallies(self._database)
         self.end = mint_store.read_end(self._database)
         self._days = mint_store.read_days(self._database)
+        today = local_date(self._clock.read().now)
+        self.unapproved = today, mint_store.read_unapproved(self._database, today)
         self._newest = mint_store.read_newest(self._database)
         head = mint_store.read_last_head(self._database)
         self._head_sequence = head.sequence if head is not None else 0
@@ -170,30 +193,61 @@ class MintLog:
         decisions: list[Decision] = []
         for candidate in candidates:
             request = candidate.request
-            content = content_of(request, self._content_key)
+            content = content_of_request(request, self._content_key)
             before = known.get(request.request_id)
             if before is not None:
-                decisions.append(_repeated(before, content, request.charged_centavos))
+                decisions.append(_repeated(before, content, _charged(request)))
             elif is_in_doubt:
                 decisions.append(_IN_DOUBT)
             else:
-                status = self._judge(candidate, draft)
-                draft.mint(request, status, content)
-                known[request.request_id] = (content, status, request.charged_centavos)
+                status, approvers = self._judge(candidate, draft)
+                if status not in _UNDECIDED:
+                    draft.request(request, status, content, approvers)
+                    known[request.request_id] = (content, status, _charged(request))
                 decisions.append(_DONE if status is Status.OK else Decision(status=status, is_repeat=False))
         self._write(draft)
         return decisions
 
-    def _judge(self, candidate: Candidate, draft: _Draft) -> Status:
-        if candidate.refusal is not Status.OK:
-            return candidate.refusal
+    def _judge(self, candidate: Candidate, draft: _Draft) -> tuple[Status, Sequence[str]]:
+        """Return the verdict on a new request, and who approved it."""
         request = candidate.request
+        if candidate.refusal is not Status.OK:
+            return candidate.refusal, ()
+        approvers: Sequence[str] = ()
+        if request.approvals:
+            approvers = approved_by(request, self._approvers, draft.now)
+            if not approvers:
+                return Status.APPROVAL_INVALID, ()
+        if isinstance(request, MintRequest):
+            return self._judge_mint(request, draft, is_approved=bool(approvers)), approvers
+        return self._judge_other(request, draft, is_approved=bool(approvers)), approvers
+
+    def _judge_other(
+        self, request: EngineeringRequest | KeyChangeRequest, draft: _Draft, *, is_approved: bool
+    ) -> Status:
+        if isinstance(request, KeyChangeRequest):
+            register, old = self._registers.get(request.to_register_id), self._registers.get(request.from_register_id)
+            if register is None or old is None:
+                return Status.UNKNOWN_REGISTER
+            refusal = find_key_change_refusal(old, register, request, draft.now)
+        else:
+            register = self._registers.get(request.register_id)
+            if register is None:
+                return Status.UNKNOWN_REGISTER
+            refusal = find_engineering_refusal(register, request, draft.now)
+        if refusal is None and not is_approved:
+            refusal = draft.take_quota(register, 1, is_key_change=isinstance(request, KeyChangeRequest))
+        return refusal or Status.OK
+
+    def _judge_mint(self, request: MintRequest, draft: _Draft, *, is_approved: bool) -> Status:
         register = self._registers.get(request.register_id)
         if register is None:
             return Status.UNKNOWN_REGISTER
         life = draft.tally(register.register_id, None)
         day = draft.tally(register.register_id, draft.day)
         refusal = find_refusal(register, request, now=draft.now, life=life, day=day)
+        if refusal is None and not request.charged_centavos and not is_approved:
+            refusal = draft.take_quota(register, len(request.tokens), is_key_change=False)
         if refusal is not None:
             return refusal
         added = len(request.tokens), sum([units for _, units in request.tokens]), counted_centavos(register, request)
@@ -308,6 +362,7 @@ class MintLog:
             self._load()
             raise
         self._days.add(draft.day)
+        self.unapproved = draft.day, draft.unapproved
         self.tallies.update(changed)
         self.end, self._newest = (draft.sequence, draft.link), newest
         if head is not None:
@@ -316,6 +371,10 @@ class MintLog:
     def close(self) -> None:
         """Close the file."""
         self._database.close()
+
+
+def _charged(request: TokenRequest) -> int | None:
+    return request.charged_centavos if isinstance(request, MintRequest) else None
 
 
 def _repeated(before: mint_store.Known, content: bytes, charged: int | None) -> Decision:

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -58,8 +59,18 @@ CREATE TABLE state (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 Row = tuple[int, int | None, bytes | None, str | None, str, bytes]
 Known = tuple[bytes, Status, int | None]
 """Content, status and what was charged of a request that was decided; None: not said, or moved away."""
+Quota = tuple[int, bool]
+"""A register, and whether key changes are meant or tokens that nobody pays for."""
 Key = tuple[int, date | None]
 """A register and a local day, or None for its whole life."""
+MINT_KIND = "mint"
+"""The kind of a record of credit; others are ``engineering``, ``key_change`` and ``act``."""
+IS_MINT = f'instr(line, \'"kind":"{MINT_KIND}"\') > 0'
+"""The same as a condition on a record."""
+_UNAPPROVED = (
+    '(instr(line, \'"kind":"engineering"\') > 0 OR instr(line, \'"kind":"key_change"\') > 0'
+    " OR instr(line, '\"charged_centavos\":0,') > 0 OR instr(line, '\"charged_centavos\":null') > 0)"
+)
 _STATUS_OF = {status.code: status for status in Status}
 
 
@@ -178,6 +189,20 @@ def read_tallies(database: sqlite3.Connection) -> dict[Key, Tally]:
     return tallies
 
 
+def read_unapproved(database: sqlite3.Connection, day: date) -> Counter[Quota]:
+    """Return what was given on a local day without approvals, of what a register may limit; moved records are not counted."""
+    first = database.execute("SELECT first_sequence FROM day WHERE local_day = ?", (day.isoformat(),)).fetchone()
+    used: Counter[Quota] = Counter()
+    if first is None:
+        return used
+    query = f"SELECT line FROM record WHERE sequence >= ? AND status = ? AND {_UNAPPROVED}"  # noqa: S608
+    for (line,) in database.execute(query, (first[0], Status.OK.code)):
+        fields = json.loads(line)
+        if not fields.get("approved_by") and local_date(datetime.fromisoformat(fields["at"])) == day:
+            used[fields["register"], fields["kind"] == "key_change"] += len(fields.get("tokens", (0,)))
+    return used
+
+
 def read_end(database: sqlite3.Connection) -> tuple[int, bytes]:
     """Return sequence and link of the last record, wherever it is now."""
     last = database.execute("SELECT sequence, link FROM record ORDER BY sequence DESC LIMIT 1").fetchone()
@@ -238,7 +263,7 @@ def find(database: sqlite3.Connection, request_ids: Sequence[int]) -> dict[int, 
         # The log first: whoever moves a record away does it in one transaction, so what is not here is there by now.
         query = f"SELECT request_id, content, status, line FROM record WHERE request_id IN ({marks})"  # noqa: S608
         for request_id, content, code, line in database.execute(query, some):
-            found[unsigned(request_id)] = (content, _STATUS_OF[code], json.loads(line)["charged_centavos"])
+            found[unsigned(request_id)] = (content, _STATUS_OF[code], json.loads(line).get("charged_centavos"))
         query = f"SELECT request_id, content, status FROM known WHERE request_id IN ({marks})"  # noqa: S608
         for request_id, content, code in database.execute(query, some):
             found[unsigned(request_id)] = (content, _STATUS_OF[code], None)
@@ -257,7 +282,7 @@ def mints_of(database: sqlite3.Connection, day: date, after_sequence: int, recor
     for (line,) in database.execute(query, (max(first[0], after_sequence + 1), last, Status.OK.code)):
         fields = json.loads(line)
         # After a clock was set back, two days may stand between each other's records.
-        if local_date(datetime.fromisoformat(fields["at"])) == day:
+        if fields["kind"] == MINT_KIND and local_date(datetime.fromisoformat(fields["at"])) == day:
             found.append(_mint_record(fields))
             if len(found) == records_max:
                 break
@@ -276,8 +301,11 @@ def _mint_record(fields: Mapping[str, Any]) -> MintRecord:
 
 
 def minted_ids(path: Path) -> frozenset[int]:
-    """Return every request id that was ever minted, those whose records were moved away included."""
-    query = "SELECT request_id FROM record WHERE status = ?1 UNION ALL SELECT request_id FROM known WHERE status = ?1"
+    """Return every id under which credit was ever minted, and all ids of done requests whose records were moved away."""
+    query = (
+        f"SELECT request_id FROM record WHERE status = ?1 AND {IS_MINT}"  # noqa: S608 - constants only
+        " UNION ALL SELECT request_id FROM known WHERE status = ?1"
+    )
     with closing(open_readonly(path)) as database:
         return frozenset(unsigned(request_id) for (request_id,) in database.execute(query, (Status.OK.code,)))
 

@@ -6,14 +6,17 @@ from collections.abc import Mapping
 
 from messages.security_module import DecoderKey, MintRequest, Status, VerifyToken, VerifyTokenReply
 from security_module.registers import VendingRegister
-from sts.codes import CREDIT_CLASS, EncryptionAlgorithm
-from sts.decode import UnitCredit, decode
+from sts.amount import encode_units
+from sts.codes import CREDIT_CLASS, MANAGEMENT_CLASS, TEST_CLASS, EncryptionAlgorithm
+from sts.decode import CurrencyCredit, DecodedToken, Management, MeterTest, UnitCredit, decode
 from sts.decoder_key import DecoderKeyInputs, derive_decoder_key
 from sts.errors import FieldRangeError, StsError, UnsupportedError
-from sts.mint import credit_token
+from sts.key_change import SUBCLASS_BY_SECTION, NewKey, key_change_tokens
+from sts.mint import WATT_SUBCLASSES, credit_token, management_token, meter_test_token
 from sts.pan import is_luhn_valid, parse_pan
 from sts.tables import StaTables
-from vending.money import Tenths
+from sts.words import words_of
+from vending.engineering import EngineeringRequest, KeyChangeRequest
 from vending.secret import Secret
 
 DECODER_KEYS_MAX = 50_000
@@ -41,6 +44,12 @@ class Mint:
         self._keys_max = keys_max
         self._keys: OrderedDict[_KeyName, Secret[bytes]] = OrderedDict()
 
+    def all_of(self, request: MintRequest | EngineeringRequest | KeyChangeRequest) -> list[Secret[str]]:
+        """Compute every token of *request*, in order; `MintRefused` as the three below."""
+        if isinstance(request, MintRequest):
+            return self.tokens(request)
+        return self.engineering(request) if isinstance(request, EngineeringRequest) else self.key_change(request)
+
     def tokens(self, request: MintRequest) -> list[Secret[str]]:
         """Compute the tokens of *request*, 20 digits each.
 
@@ -56,8 +65,54 @@ class Mint:
             made.append(Secret(credit_token(key, algorithm, self._tables, request.subclass, nibble, tid, units_tenths)))
         return made
 
+    def engineering(self, request: EngineeringRequest) -> list[Secret[str]]:
+        """Compute the one token of *request*.
+
+        Raises:
+            MintRefused: as `tokens`.
+        """
+        kind = request.kind
+        key = self._key(request.register_id, request.pan, request.tariff_index, request.encryption_algorithm).reveal()
+        if kind.is_test:
+            return [Secret(meter_test_token(kind.subclass, request.value, request.maker_code))]
+        secret = self._registers[request.register_id].selection_secret.reveal()
+        nibble = hmac.digest(secret, request.request_id.to_bytes(8, "big") + b"\x00", "sha256")[-1] & 0xF
+        algorithm = EncryptionAlgorithm(request.encryption_algorithm)
+        value = encode_units(request.value) if kind.subclass in WATT_SUBCLASSES else request.value
+        return [Secret(management_token(key, algorithm, self._tables, kind.subclass, nibble, request.tid, value))]
+
+    def key_change(self, request: KeyChangeRequest) -> list[Secret[str]]:
+        """Compute the tokens of a key change, in the order of entry. They have no random part: they are a function of the two keys.
+
+        Raises:
+            MintRefused: as `tokens`, for either key; `Status.KEY_CHANGE_FORBIDDEN` where both keys are the same.
+        """
+        pan, ea = request.pan, request.encryption_algorithm
+        old = self._key(request.from_register_id, pan, request.from_tariff_index, ea).reveal()
+        key = self._key(request.to_register_id, pan, request.to_tariff_index, ea).reveal()
+        if hmac.compare_digest(old, key):
+            raise MintRefused(Status.KEY_CHANGE_FORBIDDEN)
+        register = self._registers[request.to_register_id]
+        new = NewKey(
+            decoder_key=key,
+            supply_group_code=register.supply_group_code,
+            key_revision_number=register.key_revision_number,
+            key_type=register.key_type,
+            tariff_index=request.to_tariff_index,
+            key_expiry_number=register.key_expiry_number,
+            is_rollover=register.base_date is not self._registers[request.from_register_id].base_date,
+        )
+        try:
+            is_triplet = request.sections == 3
+            made = key_change_tokens(old, EncryptionAlgorithm(ea), self._tables, new, is_triplet=is_triplet)
+        except UnsupportedError as error:
+            raise MintRefused(Status.REGISTER_CONTRADICTION) from error
+        if len(made) != request.sections:
+            raise MintRefused(Status.REGISTER_CONTRADICTION)
+        return [Secret(token) for token in made]
+
     def verify(self, request: VerifyToken) -> VerifyTokenReply:
-        """Read a credit token as its meter would.
+        """Read a token of any class as its meter would.
 
         Raises:
             MintRefused: as `tokens`, or `Status.TOKEN_INVALID`.
@@ -68,11 +123,7 @@ class Mint:
             found = decode(request.token.reveal(), key.reveal(), algorithm, self._tables)
         except StsError as error:
             raise MintRefused(Status.TOKEN_INVALID) from error
-        if not isinstance(found, UnitCredit):
-            raise MintRefused(Status.TOKEN_INVALID)
-        return VerifyTokenReply(
-            token_class=CREDIT_CLASS, subclass=found.subclass, tid=found.tid, units_tenths=Tenths(found.units_tenths)
-        )
+        return _said(found)
 
     def decoder_key(self, request: DecoderKey) -> Secret[bytes]:
         """Return the decoder key of a meter under a test register.
@@ -123,3 +174,25 @@ class Mint:
         except (ValueError, UnsupportedError) as error:
             raise MintRefused(Status.REGISTER_CONTRADICTION) from error
         return Secret(derive_decoder_key(inputs, register.key.reveal()))
+
+
+def _said(token: DecodedToken) -> VerifyTokenReply:
+    """Return what a token says; of a key-change token which section it is, and no piece of the key."""
+    words = words_of(token)[1]
+    match token:
+        case UnitCredit(subclass=subclass, tid=tid, units_tenths=amount):
+            return VerifyTokenReply(token_class=CREDIT_CLASS, subclass=subclass, tid=tid, amount=amount, words=words)
+        case CurrencyCredit(subclass=subclass, tid=tid, hundred_thousandths=amount):
+            return VerifyTokenReply(token_class=CREDIT_CLASS, subclass=subclass, tid=tid, amount=amount, words=words)
+        case MeterTest(subclass=subclass, control=control):
+            return VerifyTokenReply(token_class=TEST_CLASS, subclass=subclass, tid=None, amount=control, words=words)
+        case Management(subclass=subclass, tid=tid, value=value):
+            amount = value if token.watts is None else token.watts
+            return VerifyTokenReply(
+                token_class=MANAGEMENT_CLASS, subclass=subclass, tid=tid, amount=amount, words=words
+            )
+        case _:
+            section = SUBCLASS_BY_SECTION[token.section]
+            return VerifyTokenReply(
+                token_class=MANAGEMENT_CLASS, subclass=section, tid=None, amount=token.section, words=words
+            )

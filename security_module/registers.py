@@ -12,6 +12,7 @@ from messages.security_module import CheckValue, MacScheme
 from security_module.roles import Role
 from sts.codes import BaseDate, EncryptionAlgorithm, KeyAlgorithm, KeyType
 from sts.decoder_key import DKGA02_VENDING_KEY_OCTETS, DKGA04_VENDING_KEY_OCTETS
+from vending.engineering import EngineeringKind
 from vending.secret import Secret
 
 REGISTERS_MAX = 1024
@@ -19,6 +20,8 @@ REGISTERS_MAX = 1024
 REGISTER_ID_MAX = 0xFFFF
 SELECTION_SECRET_OCTETS = 32
 MAC_KEY_OCTETS = 16
+MANAGEMENT_SUBCLASSES = frozenset(kind.subclass for kind in EngineeringKind if not kind.is_test)
+"""Every class 2 function that engineers may ask for."""
 _CHECK_VALUE_OCTETS = 3
 
 
@@ -46,6 +49,11 @@ class VendingRegister:
         money_limit_centavos: most money that the register may mint for in all its life; None: unlimited.
         money_per_day_limit_centavos: likewise in one local day.
         floor_centavos_per_unit: what a unit counts at least in the money limits, whatever the request says was charged.
+        replaces: registers whose meters may be moved to this one by a key change.
+        management: the class 2 functions that it may give (STS sub-classes).
+        unapproved_per_day_max: tokens of engineers, and credit that nobody paid for, that it gives in one local day without the
+            approvals of two people; None: unlimited.
+        key_changes_per_day_max: key changes to it likewise.
         is_inhibited: an operator stopped it.
         is_test: its keys may leave the module for virtual meters and terminals.
         key: the vending key, 8 octets (DKGA02) or 20 (DKGA04).
@@ -75,6 +83,10 @@ class VendingRegister:
     money_limit_centavos: int | None = None
     money_per_day_limit_centavos: int | None = None
     floor_centavos_per_unit: int = 0
+    replaces: frozenset[int] = frozenset()
+    management: frozenset[int] = MANAGEMENT_SUBCLASSES
+    unapproved_per_day_max: int | None = None
+    key_changes_per_day_max: int | None = None
 
     def __post_init__(self) -> None:
         octets = len(self.key.reveal())
@@ -110,6 +122,10 @@ class VendingRegister:
             "money_limit_centavos": self.money_limit_centavos,
             "money_per_day_limit_centavos": self.money_per_day_limit_centavos,
             "floor_centavos_per_unit": self.floor_centavos_per_unit,
+            "replaces": sorted(self.replaces),
+            "management": sorted(self.management),
+            "unapproved_per_day_max": self.unapproved_per_day_max,
+            "key_changes_per_day_max": self.key_changes_per_day_max,
             "is_inhibited": self.is_inhibited,
             "is_test": self.is_test,
         }
@@ -130,6 +146,7 @@ class MacRegister:
         is_diversified: each terminal has a key of its own, derived from this one.
         is_test: a terminal's key may be exported.
         key: 16 octets.
+        is_zone: it makes no MAC itself; session keys are wrapped under it and derived from it.
     """
 
     register_id: int
@@ -137,12 +154,15 @@ class MacRegister:
     is_diversified: bool
     is_test: bool
     key: Secret[bytes]
+    is_zone: bool = False
 
     def __post_init__(self) -> None:
         if len(self.key.reveal()) != MAC_KEY_OCTETS:
             raise ValueError(f"register {self.register_id}: a MAC key has {MAC_KEY_OCTETS} octets")
         if self.scheme not in (MacScheme.X9_19, MacScheme.AES_CMAC):
             raise ValueError(f"register {self.register_id}: unknown scheme {self.scheme}")
+        if self.is_zone and self.is_diversified:
+            raise ValueError(f"register {self.register_id}: a zone key is not of single terminals")
         if not 0 <= self.register_id <= REGISTER_ID_MAX:
             raise ValueError(f"register {self.register_id} is not 16 bits")
 
@@ -177,6 +197,19 @@ class Sender:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Approver:
+    """Whose signature counts as one of the two that a request beyond a quota needs.
+
+    Attributes:
+        name: as the people call him; somebody with two keys is one person.
+        public_key: Ed25519, 32 octets in hexadecimal.
+    """
+
+    name: str
+    public_key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModuleKeys:
     """Everything that the sealed store holds.
 
@@ -188,6 +221,7 @@ class ModuleKeys:
         key_load_key: X25519 private key, 32 octets, that key load files are encrypted to; None in stores of version 1.
         senders: who may send key load files, by public key.
         audit_key: Ed25519 private key, 32 octets, that signs the audit chain; None in stores of version 1.
+        approvers: whose signatures count, by public key.
     """
 
     module_id: str
@@ -197,6 +231,7 @@ class ModuleKeys:
     key_load_key: Secret[bytes] | None = None
     senders: Mapping[str, Sender] = field(default_factory=dict)
     audit_key: Secret[bytes] | None = None
+    approvers: Mapping[str, Approver] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.vending.keys() & self.mac.keys():

@@ -9,13 +9,19 @@ class Role(Enum):
     """What a client is; the value is the organisational unit of its certificate."""
 
     SWITCH = "switch"
-    """Sells: mints, verifies tokens, MACs."""
+    """Sells: mints, changes keys with a sale, verifies tokens, MACs."""
+    ENGINEER = "engineer"
+    """Asks for tokens of engineers and key changes, and reads tokens."""
     MANUFACTURER = "manufacturer"
     """Puts decoder keys into meters; of test registers only."""
     AUDITOR = "auditor"
-    """Reads counters and what was minted, to compare them with what was sold."""
+    """Reads counters, what was minted, and tokens, to compare them with what was sold."""
     OPERATOR = "operator"
     """Watches the module and answers for its clock."""
+    CUSTODIAN = "custodian"
+    """Guards the keys. Ceremonies are held at the module's own terminal, so over the line it only sees which keys are there."""
+    VENDOR_TERMINAL = "vendor-terminal"
+    """A till that sells without a line, under a lease. There is no command for leases here: it only sees who the module is."""
 
     def may(self, command: Command) -> bool:
         """Whether this role may ask *command*."""
@@ -24,9 +30,24 @@ class Role(Enum):
 
 _ALLOWED: dict[Role, frozenset[Command]] = {
     Role.SWITCH: frozenset(
-        {Command.MINT, Command.VERIFY_TOKEN, Command.GENERATE_MAC, Command.VERIFY_MAC, Command.IDENTIFY}
+        {
+            Command.MINT,
+            Command.METER_KEY_CHANGE,
+            Command.VERIFY_TOKEN,
+            Command.GENERATE_MAC,
+            Command.VERIFY_MAC,
+            Command.MAKE_SESSION_KEY,
+            Command.TAKE_SESSION_KEY,
+            Command.RETIRE_KEY,
+            Command.IDENTIFY,
+        }
     ),
+    Role.ENGINEER: frozenset({Command.ENGINEERING, Command.METER_KEY_CHANGE, Command.VERIFY_TOKEN, Command.IDENTIFY}),
     Role.MANUFACTURER: frozenset({Command.DECODER_KEY, Command.IDENTIFY}),
-    Role.AUDITOR: frozenset({Command.COUNTERS, Command.LIST_MINTS, Command.FIND_MINTS, Command.IDENTIFY}),
+    Role.AUDITOR: frozenset(
+        {Command.COUNTERS, Command.LIST_MINTS, Command.FIND_MINTS, Command.VERIFY_TOKEN, Command.IDENTIFY}
+    ),
     Role.OPERATOR: frozenset({Command.COUNTERS, Command.ACCEPT_CLOCK, Command.IDENTIFY}),
+    Role.CUSTODIAN: frozenset({Command.IDENTIFY}),
+    Role.VENDOR_TERMINAL: frozenset({Command.IDENTIFY}),
 }

@@ -1,5 +1,6 @@
 """May this register mint this, now? Pure, in the order in which refusals are answered."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -64,19 +65,28 @@ def find_refusal(
         or request.subclass not in register.subclasses
     ):
         return Status.REGISTER_CONTRADICTION
+    refusal = register_refusal(register, now)
+    if refusal is not None:
+        return refusal
+    if register.issued_until is not None and now >= register.issued_until:
+        return Status.ISSUE_ENDED
+    tids = [tid for tid, _ in request.tokens]
+    return tid_refusal(register, tids, now) or _limit_refusal(register, request, life, day)
+
+
+def register_refusal(register: VendingRegister, now: datetime) -> Status | None:
+    """Return why *register* may give nothing at all at *now*, or None if it may."""
     if register.is_inhibited:
         return Status.VENDING_INHIBITED
     if now < register.active_from:
         return Status.NOT_ACTIVE_YET
     if register.expires_at is not None and now >= register.expires_at:
         return Status.REGISTER_EXPIRED
-    if register.issued_until is not None and now >= register.issued_until:
-        return Status.ISSUE_ENDED
-    return _tid_refusal(register, request, now) or _limit_refusal(register, request, life, day)
+    return None
 
 
-def _tid_refusal(register: VendingRegister, request: MintRequest, now: datetime) -> Status | None:
-    tids = [tid for tid, _ in request.tokens]
+def tid_refusal(register: VendingRegister, tids: Sequence[int], now: datetime) -> Status | None:
+    """Return why tokens with these identifiers may not be given at *now*, or None if they may."""
     if len(set(tids)) != len(tids):
         return Status.TID_OUTSIDE_WINDOW  # Two tokens with one identifier: the meter takes only one of them.
     if register.key_expiry_number != KEY_NEVER_EXPIRES and max(tids) >> 16 > register.key_expiry_number:

@@ -11,6 +11,8 @@ from messages.security_module import (
     CountersReply,
     DecoderKey,
     DecoderKeyReply,
+    EngineeringReply,
+    EngineeringRequest,
     FieldError,
     FindMints,
     FindMintsReply,
@@ -18,11 +20,16 @@ from messages.security_module import (
     GenerateMac,
     Identify,
     IdentifyReply,
+    KeyChangeReply,
+    KeyChangeRequest,
+    KeyRetired,
     LinkError,
     ListMints,
     ListMintsReply,
+    MacKey,
     MacReply,
     MacVerified,
+    MakeSessionKey,
     MintReply,
     MintRequest,
     ReadCounters,
@@ -30,18 +37,24 @@ from messages.security_module import (
     RegisterCount,
     Reply,
     Request,
+    RetireKey,
+    SessionKeyMade,
+    SessionKeyTaken,
     Status,
+    TakeSessionKey,
     VerifyMac,
     VerifyToken,
     decode_request,
     encode_reply,
 )
+from security_module.engineering_records import TokenRequest
 from security_module.group_commit import GroupCommit
 from security_module.macs import MacBook, MacRefused
 from security_module.mint_log import MintLog
 from security_module.minting import Mint, MintRefused
 from security_module.registers import ModuleKeys
 from security_module.roles import Role
+from security_module.session_keys import SessionKeys
 from vending.secret import Secret
 
 MINTS_PER_LINK_MAX = 4_096
@@ -60,6 +73,17 @@ _COMMAND_OF: dict[type[Request], Command] = {
     ListMints: Command.LIST_MINTS,
     FindMints: Command.FIND_MINTS,
     AcceptClock: Command.ACCEPT_CLOCK,
+    EngineeringRequest: Command.ENGINEERING,
+    KeyChangeRequest: Command.METER_KEY_CHANGE,
+    MakeSessionKey: Command.MAKE_SESSION_KEY,
+    TakeSessionKey: Command.TAKE_SESSION_KEY,
+    RetireKey: Command.RETIRE_KEY,
+}
+
+_TOKENS_REPLY: dict[Command, Callable[[list[Secret[str]]], Reply]] = {
+    Command.MINT: lambda tokens: MintReply(tokens=tokens),
+    Command.ENGINEERING: lambda tokens: EngineeringReply(token=tokens[0]),
+    Command.METER_KEY_CHANGE: lambda tokens: KeyChangeReply(tokens=tokens),
 }
 
 
@@ -70,7 +94,8 @@ class Module:
     Attributes:
         keys: the open store.
         mint: computes tokens.
-        macs: makes and compares MACs.
+        macs: makes and compares MACs under the keys of registers.
+        sessions: the same under session keys, and changes these.
         commits: records mints.
         counts: the counters as of the last commit.
         clock_unix_milliseconds: the module's clock.
@@ -81,6 +106,7 @@ class Module:
     keys: ModuleKeys
     mint: Mint
     macs: MacBook
+    sessions: SessionKeys
     commits: GroupCommit
     counts: Callable[[], tuple[RegisterCount, ...]]
     clock_unix_milliseconds: Callable[[], int]
@@ -137,7 +163,7 @@ class Session:
         if kind not in self._allowed:
             self._note_refusal(_COMMAND_OF[kind])
             self._answer(correlation_id, Refused(command=_COMMAND_OF[kind], status=Status.PERMISSION))
-        elif isinstance(request, MintRequest):
+        elif isinstance(request, MintRequest | EngineeringRequest | KeyChangeRequest):
             self._mint(correlation_id, request)
         elif isinstance(request, ListMints | FindMints | AcceptClock):
             self._ask_log(correlation_id, request)
@@ -151,17 +177,19 @@ class Session:
         module = self._module
         match request:
             case VerifyMac():
-                if module.macs.is_right(request.key, request.data, request.mac):
+                if self._macs(request.key).is_right(request.key, request.data, request.mac):
                     return MacVerified()
                 return Refused(command=Command.VERIFY_MAC, status=Status.MAC_MISMATCH)
             case GenerateMac():
-                return MacReply(mac=module.macs.generate(request.key, request.data))
+                return MacReply(mac=self._macs(request.key).generate(request.key, request.data))
             case VerifyToken():
                 return module.mint.verify(request)
             case ReadCounters():
                 return CountersReply(counts=module.counts())
             case DecoderKey():
                 return DecoderKeyReply(key=module.mint.decoder_key(request))
+            case MakeSessionKey() | TakeSessionKey() | RetireKey():
+                return self._change_key(request)
             case Identify():
                 return IdentifyReply(
                     module_id=module.keys.module_id,
@@ -169,8 +197,21 @@ class Session:
                     clock_unix_milliseconds=module.clock_unix_milliseconds(),
                     check_values=module.keys.check_values(),
                 )
-            case MintRequest() | ListMints() | FindMints() | AcceptClock():
+            case _:
                 raise AssertionError("answered from the writer thread")
+
+    def _macs(self, key: MacKey) -> MacBook | SessionKeys:
+        return self._module.sessions if key.session else self._module.macs
+
+    def _change_key(self, request: MakeSessionKey | TakeSessionKey | RetireKey) -> Reply:
+        sessions, zone = self._module.sessions, request.zone_register_id
+        match request:
+            case MakeSessionKey(generation=generation):
+                return SessionKeyMade(key=sessions.make(zone, generation))
+            case TakeSessionKey(generation=generation, wrapped=wrapped, kcv=kcv):
+                return SessionKeyTaken(key=sessions.take(zone, generation, wrapped, kcv))
+            case RetireKey(key=key, seconds=seconds):
+                return KeyRetired(key=sessions.retire(zone, key, seconds))
 
     def _note_refusal(self, command: Command) -> None:
         """Once for each command and link: a client that goes on asking must not fill the audit."""
@@ -194,32 +235,33 @@ class Session:
         asked = self._module.commits.run(lambda log: _reply_of_log(log, request))
         asked.addErrback(lambda _: Refused(command=command, status=Status.INTERNAL_ERROR)).addCallback(answered)
 
-    def _mint(self, correlation_id: int, request: MintRequest) -> None:
+    def _mint(self, correlation_id: int, request: TokenRequest) -> None:
         """Compute now, while the writer waits for the disk; answer when the request is recorded."""
+        command = _COMMAND_OF[type(request)]
         if self._module.is_stopping:
-            self._answer(correlation_id, Refused(command=Command.MINT, status=Status.STOPPING))
+            self._answer(correlation_id, Refused(command=command, status=Status.STOPPING))
             return
         tokens: list[Secret[str]] | None = None
         refusal = Status.OK
         try:
-            tokens = self._module.mint.tokens(request)
+            tokens = self._module.mint.all_of(request)
         except MintRefused as error:
             refusal = error.status
-        deliver = partial(self._minted, correlation_id, tokens)
+        deliver = partial(self._minted, correlation_id, command, tokens)
         if self._mints_under_way >= MINTS_PER_LINK_MAX or not self._module.commits.submit(request, refusal, deliver):
-            self._answer(correlation_id, Refused(command=Command.MINT, status=Status.OVERLOADED))
+            self._answer(correlation_id, Refused(command=command, status=Status.OVERLOADED))
             return
         self._mints_under_way += 1
 
-    def _minted(self, correlation_id: int, tokens: list[Secret[str]] | None, status: Status) -> None:
+    def _minted(self, correlation_id: int, command: Command, tokens: list[Secret[str]] | None, status: Status) -> None:
         self._mints_under_way -= 1
         if status is not Status.OK:
-            self._answer(correlation_id, Refused(command=Command.MINT, status=status))
+            self._answer(correlation_id, Refused(command=command, status=status))
         elif tokens is None:
             # It was minted once and cannot be computed any more: the register was changed under it. No verdict on the sale.
-            self._answer(correlation_id, Refused(command=Command.MINT, status=Status.INTERNAL_ERROR))
+            self._answer(correlation_id, Refused(command=command, status=Status.INTERNAL_ERROR))
         else:
-            self._answer(correlation_id, MintReply(tokens=tokens))
+            self._answer(correlation_id, _TOKENS_REPLY[command](tokens))
         self._has_output(self)
 
     def _answer(self, correlation_id: int, reply: Reply) -> None:

@@ -33,6 +33,22 @@ def export_terminal_key(keys: ModuleKeys, register_id: int, terminal_id: str) ->
     return derive_terminal_key(register, terminal_id)
 
 
+def export_test_key(keys: ModuleKeys, register_id: int) -> Secret[bytes]:
+    """Return the 16-octet key of a test register that is not of single terminals: one key for a network, or a zone key.
+
+    Raises:
+        NotExportable: see there.
+    """
+    register = keys.mac.get(register_id)
+    if register is None:
+        raise NotExportable(f"there is no MAC register {register_id}")
+    if not register.is_test:
+        raise NotExportable(f"register {register_id} is not for tests: its key does not leave the module")
+    if register.is_diversified:
+        raise NotExportable(f"register {register_id} has a key for each terminal; its own stays inside")
+    return register.key
+
+
 def write_terminal_keys(path: Path, keys: ModuleKeys, register_id: int, terminal_ids: Iterable[str]) -> None:
     """Write a key file of mode 0600 for virtual terminals: ``{"scheme": ..., "keys": {terminal id: hexadecimal}}``.
 

@@ -66,7 +66,7 @@ class MeterResult(Enum):
     LOCKOUT_ERROR = "LockoutError"
 
 
-_SECTION_RESULTS = {
+SECTION_RESULTS = {
     1: MeterResult.FIRST_KCT,
     2: MeterResult.SECOND_KCT,
     3: MeterResult.THIRD_KCT,
@@ -289,7 +289,7 @@ def _take_section(state: MeterState, section: KeySection, at_seconds: int) -> tu
     new_key = _assemble(state, sections)
     if new_key is None:
         waiting = replace(state, sections=tuple(sections.values()), last_section_at_seconds=at_seconds)
-        return waiting, _SECTION_RESULTS[section.section]
+        return waiting, SECTION_RESULTS[section.section]
     store = (0,) * state.rules.tid_store_size if sections[1].is_rollover else state.tid_store
     return replace(state, key=new_key, tid_store=store, sections=()), MeterResult.ACCEPT
 

@@ -17,6 +17,9 @@ from enum import Enum, auto
 
 from messages.framing import Frame, FrameError, FrameEvent, FrameReader, FrameStyle, write_frame, write_keep_alive
 
+FRAMES_MAX = 1 << 16
+"""No read of a socket holds more."""
+
 
 class CloseReason(Enum):
     """Why a connection ended; the value is the label of the metric and the word in the log."""
@@ -41,6 +44,8 @@ class CloseReason(Enum):
     """The peer did not let a closing connection end."""
     BY_ANSWER = "by_answer"
     """The one who serves asked for the end after its answer."""
+    HOST_FAILED = "host_failed"
+    """A host that we called did not answer in time, or does not want us."""
     DRAINED = "drained"
     """This process is going down."""
     DRAIN_TIMEOUT = "drain_timeout"
@@ -193,6 +198,13 @@ class Connection:
             self._end_if_answered(now)
         return body is None or not is_gone
 
+    def say(self, body: bytes) -> bool:
+        """Send a frame that answers nothing: a question of ours. Returns False where nothing is sent any more."""
+        if self._is_cut or self._state is not _State.OPEN:
+            return False
+        self._output += write_frame(self._style, body)
+        return True
+
     def pause_sending(self, now: float) -> None:
         """The socket's buffer is over its limit: stop reading, so that the peer cannot make it grow."""
         if self._send_paused_at is None:
@@ -245,11 +257,11 @@ class Connection:
 
     # What is wanted.
 
-    def take_frames(self) -> list[bytes]:
-        """Return frames to serve now, at most as many as may be in work; each needs one `answer`."""
+    def take_frames(self, count_max: int = FRAMES_MAX) -> list[bytes]:
+        """Return frames to serve now, at most *count_max* and as many as may be in work; each needs one `answer`."""
         if not self._waiting or self._is_cut or self._state is _State.CLOSED:
             return []
-        count = max(0, min(len(self._waiting), self._limits.in_flight_max - self.in_flight))
+        count = max(0, min(len(self._waiting), self._limits.in_flight_max - self.in_flight, count_max))
         taken = [self._waiting.popleft() for _ in range(count)]
         self.in_flight += len(taken)
         return taken

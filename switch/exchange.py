@@ -1,7 +1,8 @@
 """One network's exchange: from the octets of a frame to the octets of its answer.
 
 Everything a message can run into is turned into an answer here, and only here: a refusal becomes its response code, a passed deadline
-the answer that is not final, a fault of ours the same. Each request leaves one line in the log and one count in the metrics.
+the answer that is not final, a fault of ours the same. Each request leaves one line in the log (of a flood of refusals some, and their
+number) and one count in the metrics.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,6 +17,7 @@ from twisted.python.failure import Failure
 from acquirers.calls import (
     AdviceCall,
     BatchCall,
+    BusinessCall,
     CutOverCall,
     InquiryCall,
     LastAnswerCall,
@@ -27,6 +29,7 @@ from acquirers.calls import (
     RefusedRecord,
     ReversalCall,
     SaleCall,
+    SessionKeyCall,
     TotalsCall,
 )
 from acquirers.dialect import Dialect, Unreadable
@@ -42,16 +45,18 @@ from switch.inquiry import inquire
 from switch.last_answer import LastAnswer
 from switch.listener import ConnectionContext
 from switch.load import Load
-from switch.log import Event, log, sale_completed
+from switch.log import Event, LineLimit, log, sale_completed
 from switch.metrics import AcquirerMetrics
 from switch.recharge import Recharge
 from switch.reversal import Reversal
 from switch.seal import Seal
+from switch.session_key_change import SessionKeyChange
 from switch.stages import Stages
 from switch.steps import Books
 from switch.totals import Totals
 from vending.order import RequestKey, ReversalOrder, SaleOrder
 from vending.permission import Permission
+from vending.ports import MacKey
 from vending.response_code import Refusal, ResponseCode
 
 
@@ -80,6 +85,7 @@ class Exchange:
         advice: Advice,
         last_answer: LastAnswer,
         totals: Totals,
+        session_key_change: SessionKeyChange,
         first_copies: FirstCopies,
         metrics: AcquirerMetrics,
         reactor: IReactorTime,
@@ -96,6 +102,7 @@ class Exchange:
         self._advice = advice
         self._last_answer = last_answer
         self._totals = totals
+        self._session_key_change = session_key_change
         self.first_copies = first_copies
         self._now = now
         self._monotonic = monotonic
@@ -103,6 +110,7 @@ class Exchange:
         self._permission = permission
         self._reactor = reactor
         self._deadlines = Deadlines(reactor, section.answer_deadline_seconds)
+        self._lines = LineLimit(reactor, section.id)
 
     async def serve(self, context: ConnectionContext, frame: bytes) -> bytes | None:
         """Answer one frame (without its length). None: nothing is sent; where the frame made no sense the link is closed."""
@@ -136,23 +144,27 @@ class Exchange:
             if self._section.is_sign_on_required and not context.is_signed_on:
                 raise Refusal(ResponseCode.NOT_SIGNED_ON)
             answered = await self._within_deadline(call, stages, proof)
+            body = await self._seal.for_request(answered.body, proof.key)
         except Unreadable as unreadable:
             if unreadable.refusal.code is ResponseCode.FORMAT_ERROR:
                 self._refuse_frame(context, "format", unreadable.refusal.private_detail)
-            return await self._refuse(unreadable.message, unreadable.refusal, is_authentic=False)
+            return await self._refuse(unreadable.message, unreadable.refusal, key=None)
         except Refusal as refusal:
+            is_false = refusal.code is ResponseCode.MAC_MISMATCH
+            context.is_proven = proof.key is not None or (context.is_proven and not is_false)
             refusal = self._tellable(message, refusal, proof.order)
-            return await self._refuse(message, refusal, is_authentic=proof.is_authentic)
+            return await self._refuse(message, refusal, key=proof.key)
         except Exception:  # noqa: BLE001 - a fault must become an answer that is not final, whatever it is
             log.error(Event.SERVE_FAILED, acquirer_id=self._section.id, failure=Failure().getTraceback())
             self.metrics.serve_failures.inc()
             # Whether anything was taken is not known here, so the answer must not be a final one.
             fault = self._tellable(message, Refusal(ResponseCode.IN_PROGRESS, "fault"), proof.order)
-            return await self._refuse(message, fault, is_authentic=proof.is_authentic)
+            return await self._refuse(message, fault, key=proof.key)
+        context.is_proven = True
         if proof.order is not None:
             self.first_copies.serve(proof.order.key)
         self._record(call, answered, stages)
-        return answered.body
+        return body
 
     def _check_load(self) -> None:
         if self.load.in_work > self._section.in_flight_max:
@@ -168,16 +180,19 @@ class Exchange:
         return replace(call, order=replace(call.order, refused=refused, services=services))
 
     async def _work(self, call: MoneyCall, stages: Stages, proof: "_Proof") -> Answered:
-        await self._seal.verify(call.message, call.body, call.terminal_id, timeout_seconds=stages.left_seconds)
-        proof.is_authentic = True
+        proof.key = await self._seal.verify(
+            call.message, call.body, call.terminal_id, timeout_seconds=stages.left_seconds
+        )
         stages.end("verify_mac")
         if isinstance(call, SaleCall | ReversalCall):
             order = call.order
             self.first_copies.meet(order.key, order.digest, is_repeat=call.message.is_repeat)
             proof.order = order
+        if isinstance(call, SessionKeyCall):
+            return await self._session_key_change.change(call, proof.key)
         return await self._do(call, stages)
 
-    async def _do(self, call: MoneyCall, stages: Stages) -> Answered:
+    async def _do(self, call: BusinessCall, stages: Stages) -> Answered:
         match call:
             case SaleCall():
                 return await self.recharge.sell(self._permitted(call), stages)
@@ -241,6 +256,10 @@ class Exchange:
         self._count_refusal(record.message, refusal)
         return RecordResult(message=record.message, code=refusal.code)
 
+    def session_key(self) -> dict[str, object] | None:
+        """Say which session key is in force; None: the network has none."""
+        return self._session_key_change.row()
+
     def answered_key(self, answer: bytes) -> RequestKey | None:
         """Return which journaled request an answer that `serve` gave belongs to; None: none, or it is not signed."""
         body = turn_tpdu(answer)[1] if self._section.has_tpdu else answer
@@ -271,10 +290,12 @@ class Exchange:
     def _manage(self, context: ConnectionContext, call: NetworkCall) -> bytes:
         if call.request is NetworkRequest.SIGN_ON:
             context.is_signed_on = True
-            log.info(Event.TERMINAL_SIGNED_ON, acquirer_id=self._section.id, terminal_id=call.message.get(41))
+            if self._lines.admits(Event.TERMINAL_SIGNED_ON.value):
+                log.info(Event.TERMINAL_SIGNED_ON, acquirer_id=self._section.id, terminal_id=call.message.get(41))
         elif call.request is NetworkRequest.SIGN_OFF:
             context.is_signed_on = False
-            log.info(Event.TERMINAL_SIGNED_OFF, acquirer_id=self._section.id, terminal_id=call.message.get(41))
+            if self._lines.admits(Event.TERMINAL_SIGNED_OFF.value):
+                log.info(Event.TERMINAL_SIGNED_OFF, acquirer_id=self._section.id, terminal_id=call.message.get(41))
         else:
             log.debug(Event.ECHO_ANSWERED, acquirer_id=self._section.id, terminal_id=call.message.get(41))
         self.metrics.seen(self._now().timestamp(), is_approved=False)
@@ -293,8 +314,8 @@ class Exchange:
             return Refusal(ResponseCode.IN_PROGRESS, f"repeat, {refusal.code.value}: {refusal.private_detail}")
         return refusal if order is None else self.first_copies.refuse(order.key, order.digest, refusal)
 
-    async def _refuse(self, message: IsoMessage | None, refusal: Refusal, *, is_authentic: bool) -> bytes | None:
-        """Log, count and make the answer. Only a request whose own MAC was right gets a MAC.
+    async def _refuse(self, message: IsoMessage | None, refusal: Refusal, *, key: MacKey | None) -> bytes | None:
+        """Log, count and make the answer. Only a request whose own MAC was right gets a MAC, under the same key; None: it was not.
 
         Otherwise whoever can write on the line could send a spoilt copy of a request and hand the terminal our signed refusal of it
         in place of the true answer.
@@ -303,12 +324,15 @@ class Exchange:
         answer = self.dialect.decline(message, refusal.code)
         if answer is None:
             return None
-        if message is None or not is_authentic:
+        if message is None or key is None:
             return self.dialect.encode(answer)
-        return await self._seal.sign_if_possible(answer, message.text(41).rstrip())
+        return await self._seal.sign_if_possible(answer, message.text(41).rstrip(), key=key)
 
     def _count_refusal(self, message: IsoMessage | None, refusal: Refusal) -> None:
         mti = "unread" if message is None else message.mti
+        self.metrics.request(mti, refusal.code)
+        if not self._lines.admits(refusal.code.value):
+            return
         fields = message.fields if message is not None else {}
         log.info(
             Event.MESSAGE_REFUSED,
@@ -320,11 +344,10 @@ class Exchange:
             code=refusal.code,
             detail=refusal.private_detail,
         )
-        self.metrics.request(mti, refusal.code)
 
     def _refuse_frame(self, context: ConnectionContext, reason: str, detail: str) -> None:
         self.metrics.refuse_frame(reason)
-        if reason == "tpdu":
+        if reason == "tpdu" and self._lines.admits(reason):
             log.warning(Event.MESSAGE_REFUSED, acquirer_id=self._section.id, peer=context.peer, detail=detail)
 
     def _record(self, call: MoneyCall, answered: Answered, stages: Stages) -> None:
@@ -385,15 +408,16 @@ _ANSWERED: Mapping[type[MoneyCall], Event] = {
     LastAnswerCall: Event.LAST_ANSWER_TOLD,
     TotalsCall: Event.TOTALS_ANSWERED,
     CutOverCall: Event.CUT_OVER_ANSWERED,
+    SessionKeyCall: Event.SESSION_KEY_ANSWERED,
     BatchCall: Event.BATCH_ANSWERED,
 }
 
 
 @dataclass(slots=True)
 class _Proof:
-    """What is certain of one request: that its MAC is right, and then what it wants done with money, unless it was only told again."""
+    """What is certain of one request: the key its MAC is right under, and then what it wants done with money, unless it was only told again."""
 
-    is_authentic: bool = False
+    key: MacKey | None = None
     order: SaleOrder | ReversalOrder | None = None
 
 

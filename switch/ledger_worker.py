@@ -30,6 +30,7 @@ from ledger.post import post
 from ledger.reserve import Reserver
 from ledger.resolve import look
 from ledger.reversal import find_originals
+from ledger.session_keys import run_key_items
 from ledger.tariffs import load_tariffs
 from ledger.totals import compare_totals
 from ledger.undelivered import write_undelivered
@@ -114,6 +115,7 @@ def steps(settings: WorkerSettings, monotonic: Callable[[], float]) -> Mapping[s
         "settle": partial(settle, engine),
         "watch": lambda looks: [look_at_networks(engine, look) for look in looks],
         "undelivered": partial(write_undelivered, engine),
+        "session_keys": partial(run_key_items, engine),
     }
     # What it raises is not kept: the next batch looks again.
     require = cache(partial(require_schema, engine))

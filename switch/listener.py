@@ -25,6 +25,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from switch.connection import CloseReason, Connection, Farewell
+from switch.fruitless import READ_SECONDS, REFUSAL_SECONDS
 from switch.log import Event, bind, log
 from switch.socket_buffers import bound_buffers, unsent_octets
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, kw_only=True)
 class ConnectionContext:
-    """What is known about the connection that a frame came on; the one who serves may change the last two.
+    """What is known about the connection that a frame came on; the one who serves may change the last three.
 
     Attributes:
         acquirer_id: whose port it is.
@@ -42,6 +43,7 @@ class ConnectionContext:
         connection_id: counts up from 1 in this process.
         is_signed_on: whether an 0800 sign-on was approved here.
         is_to_close: set while serving to end the connection once the answer, if any, is sent.
+        is_proven: whether the last MAC that was looked at here was right.
     """
 
     acquirer_id: str
@@ -49,6 +51,7 @@ class ConnectionContext:
     connection_id: int
     is_signed_on: bool = False
     is_to_close: bool = False
+    is_proven: bool = False
 
 
 Serve = Callable[[ConnectionContext, bytes], Awaitable[bytes | None]]
@@ -86,6 +89,10 @@ class AcquirerConnection(TwistedProtocol):
         self._core = Connection(style=port.style, limits=port.limits, now=port.clock.seconds())
         self._is_pumping = False
         self._is_paused = False
+        self._is_held = False
+        self._answered_count = 0
+        self._is_trusted = False
+        self._advanced_seconds = port.connection_seconds
         self._is_encrypted = False
         self._socket: _Socket | None = None
         self._farewell = Farewell.STAY
@@ -119,7 +126,11 @@ class AcquirerConnection(TwistedProtocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Take octets."""
-        self._core.receive(data, self._port.clock.seconds())
+        clock, frames = self._port.clock, self._core.frames_received
+        began = clock.seconds()
+        self._core.receive(data, began)
+        if self._core.frames_received == frames:
+            self._charge(clock.seconds() - began + READ_SECONDS)
         self._pump()
 
     def readConnectionLost(self) -> None:
@@ -180,6 +191,17 @@ class AcquirerConnection(TwistedProtocol):
         self._core.cut(reason, self._port.clock.seconds())
         self._pump()
 
+    @property
+    def connection_id(self) -> int:
+        """As in the context of its frames."""
+        return self._id
+
+    def say(self, body: bytes) -> bool:
+        """Send a question of ours; False: nothing is sent any more."""
+        is_said = self._core.say(body)
+        self._pump()
+        return is_said
+
     # Inside.
 
     def _fields(self) -> dict[str, object]:
@@ -193,9 +215,8 @@ class AcquirerConnection(TwistedProtocol):
             return
         self._is_pumping = True
         try:
-            while frames := self._core.take_frames():
-                for frame in frames:
-                    Deferred.fromCoroutine(self._serve(frame))
+            while not self._is_held and (frames := self._core.take_frames(1)):
+                self._begin(frames[0])
         finally:
             self._is_pumping = False
         self._flush(socket)
@@ -204,6 +225,28 @@ class AcquirerConnection(TwistedProtocol):
         self._set_reading(socket)
         self._part(socket)
         self._set_timer()
+
+    def _begin(self, frame: bytes) -> None:
+        """Serve a frame. What is answered without waiting for anybody was no sale: its time is charged. Who is not proven pays before."""
+        clock, answered = self._port.clock, self._answered_count
+        began = clock.seconds()
+        Deferred.fromCoroutine(self._serve(frame))
+        if self._answered_count != answered:
+            self._charge(clock.seconds() - began)
+        elif not self._is_trusted:
+            self._advanced_seconds += REFUSAL_SECONDS
+            self._charge(REFUSAL_SECONDS)
+
+    def _charge(self, seconds: float) -> None:
+        """Charge the network for work that leads nowhere. Where its share is used up nothing is read here until it is this one's turn."""
+        work = self._port.fruitless
+        if work.charge(seconds) and not self._is_held:
+            self._is_held = True
+            work.wait(self._go_on)
+
+    def _go_on(self) -> None:
+        self._is_held = False
+        self._pump()
 
     async def _serve(self, frame: bytes) -> None:
         port, context = self._port, self._context
@@ -221,6 +264,11 @@ class AcquirerConnection(TwistedProtocol):
 
     def _answer(self, answer: bytes | None) -> None:
         port, context = self._port, self._context
+        self._answered_count += 1
+        if context.is_proven is not self._is_trusted:
+            self._is_trusted = context.is_proven
+            port.fruitless.charge(-self._advanced_seconds)
+            self._advanced_seconds = 0.0
         try:
             is_on_its_way = self._core.answer(answer, port.clock.seconds(), and_close=context.is_to_close)
         except ValueError as error:  # longer than a frame can be
@@ -272,7 +320,7 @@ class AcquirerConnection(TwistedProtocol):
         self._port.metrics.keep_alives_ignored.inc(ignored - seen_ignored)
 
     def _set_reading(self, socket: _Socket) -> None:
-        if self._core.is_reading is self._is_paused:
+        if (self._core.is_reading and not self._is_held) is self._is_paused:
             self._is_paused = not self._is_paused
             if self._is_paused:
                 socket.pauseProducing()

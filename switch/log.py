@@ -21,6 +21,7 @@ from typing import Any, Final, Protocol
 
 import structlog
 from structlog.typing import Processor
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogBeginner
 from zope.interface import implementer
 
@@ -35,10 +36,20 @@ class Event(Enum):
     SWITCH_START_FAILED = "switch.start_failed"
     SWITCH_DRAINING = "switch.drain_started"
     SWITCH_STOPPED = "switch.stopped"
+    PROCESS_STARTED = "process.started"
+    PROCESS_LOST = "process.lost"
+    PROCESSES_STOPPED = "processes.stopped"
+    RUN_FILE_LOST = "run_file.lost"
+    RESTART_STARTED = "restart.started"
+    RESTART_ENDED = "restart.ended"
+    RESTART_HALTED = "restart.halted"
     CONFIGURATION_APPLIED = "configuration.applied"
     CONFIGURATION_REFUSED = "configuration.refused"
     NETWORK_DRAINING = "network.drain_started"
     NETWORK_DRAINED = "network.drained"
+    NETWORK_LINK_CHANGED = "network_link.changed"
+    NETWORK_LINK_FAILED = "network_link.failed"
+    NETWORK_LINK_ANSWER_UNPAIRED = "network_link.answer_unpaired_found"
     PORT_OPENED = "port.opened"
     PORT_CLOSED = "port.closed"
     CONNECTION_OPENED = "connection.opened"
@@ -46,6 +57,7 @@ class Event(Enum):
     CONNECTION_REFUSED = "connection.refused"
     MESSAGE_REFUSED = "message.refused"
     SERVE_FAILED = "serve.failed"
+    LINES_SUPPRESSED = "lines.suppressed"
     ANSWER_UNDELIVERABLE = "answer.undeliverable_found"
     UNDELIVERED_LOST = "answer.undelivered_record_lost"
     TERMINAL_SIGNED_ON = "terminal.signed_on"
@@ -61,6 +73,11 @@ class Event(Enum):
     TOTALS_ANSWERED = "totals.answered"
     CUT_OVER_ANSWERED = "cut_over.answered"
     BATCH_ANSWERED = "batch.answered"
+    SESSION_KEY_ANSWERED = "session_key.answered"
+    SESSION_KEY_OFFERED = "session_key.offered"
+    SESSION_KEY_IN_FORCE = "session_key.changed"
+    SESSION_KEY_NOT_IN_FORCE = "session_key.change_failed"
+    SESSION_KEY_OLD = "session_key.old_found"
     DAY_CUT_OVER = "day.moved"
     DAY_CLOSED = "day.closed"
     DAY_CLOSE_FAILED = "day.close_failed"
@@ -286,6 +303,40 @@ def _write(name: str, level: int, event: Event, fields: dict[str, Any]) -> None:
 
 log: Final = Log()
 """The one logger of this package."""
+
+
+LINES_PER_SECOND_MAX: Final = 20
+"""Of one kind and network. A line costs as much as the refusal that it tells of, and nobody reads a thousand that say the same."""
+
+
+class LineLimit:
+    """Keeps a flood of one network from becoming a flood of lines: of each kind some are written in a second, and then how many were not.
+
+    Args:
+        reactor: its time, and what waits for the end of the second.
+        acquirer_id: of the network.
+    """
+
+    def __init__(self, reactor: IReactorTime, acquirer_id: str) -> None:
+        self._reactor = reactor
+        self._acquirer_id = acquirer_id
+        self._counts: dict[str, int] = {}
+        self._until = 0.0
+
+    def admits(self, kind: str) -> bool:
+        """Whether a line of this kind is to be written now. Kinds are few, and never the peer's text."""
+        now = self._reactor.seconds()
+        if now >= self._until:
+            self._until = now + 1.0
+            self._counts = {}  # a new one: the old one's numbers may not be told yet
+        count = self._counts[kind] = self._counts.get(kind, 0) + 1
+        if count == LINES_PER_SECOND_MAX + 1:
+            self._reactor.callLater(self._until - now, self._tell, kind, self._counts)
+        return count <= LINES_PER_SECOND_MAX
+
+    def _tell(self, kind: str, counts: dict[str, int]) -> None:
+        suppressed = counts[kind] - LINES_PER_SECOND_MAX
+        log.warning(Event.LINES_SUPPRESSED, acquirer_id=self._acquirer_id, kind=kind, count=suppressed)
 
 
 def sale_completed(

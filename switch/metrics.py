@@ -4,7 +4,7 @@ A labelled child costs four times as much to look up as to use, so everything on
 `Metrics.acquirer` returns the children of one network.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -74,6 +74,7 @@ class AcquirerMetrics:
         self.connections = parent.connections.labels(acquirer_id)
         self.connections_opened = parent.connections_opened.labels(acquirer_id)
         self.in_flight = parent.in_flight.labels(acquirer_id)
+        self.fruitless_pauses = parent.fruitless_pauses.labels(acquirer_id)
         self.keep_alives_answered = parent.keep_alives.labels(acquirer_id, "answered")
         self.keep_alives_ignored = parent.keep_alives.labels(acquirer_id, "ignored")
         self.frames_dropped = parent.frames_dropped.labels(acquirer_id)
@@ -82,6 +83,8 @@ class AcquirerMetrics:
         self.reprints = parent.reprints.labels(acquirer_id)
         self.first_copies_forgotten = parent.first_copies_forgotten.labels(acquirer_id)
         self.unknown_outcomes = parent.unknown_outcomes.labels(acquirer_id)
+        self.session_key_changes = parent.session_key_changes.labels(acquirer_id)
+        self.macs_under_old_key = parent.macs_under_old_key.labels(acquirer_id)
         self.parked_sales = parent.parked_sales.labels(acquirer_id)
         self.parked_centavos = parent.parked_centavos.labels(acquirer_id)
         self.parking_cap_refusals = parent.parking_cap_refusals.labels(acquirer_id)
@@ -108,6 +111,10 @@ class AcquirerMetrics:
             self.last_approval.set(moment)
             self.last_approval_at = moment
 
+    def watch_key_age(self, age_seconds: Callable[[], float]) -> None:
+        """Show how long the network's session key is in force."""
+        self._parent.session_key_age_seconds.labels(self._id).set_function(age_seconds)
+
     def refuse_frame(self, reason: str) -> None:
         """Count a frame that could not be read: *reason* is one of ours (tpdu, mti, bitmap, field_<n>), never the peer's text."""
         child = self._refusals.get(reason)
@@ -129,6 +136,20 @@ class AcquirerMetrics:
     def refuse_connection(self, reason: str) -> None:
         """Count a connection that was closed at once: *reason* names the limit."""
         self._parent.connections_refused.labels(self._id, reason).inc()
+
+    def link_moved(self, before: str | None, after: str | None) -> None:
+        """Count a link that left one state for another; None: it is new, or gone."""
+        for state, step in ((before, -1), (after, 1)):
+            if state is not None:
+                self._parent.network_links.labels(self._id, state).inc(step)
+
+    def link_failed(self, reason: str) -> None:
+        """Count a link that failed; *reason* is one of ours."""
+        self._parent.network_links_failed.labels(self._id, reason).inc()
+
+    def host_answered(self, *, is_paired: bool) -> None:
+        """Count an answer of a host: to a question that waits, or late."""
+        self._parent.host_answers.labels(self._id, "paired" if is_paired else "late").inc()
 
     def undeliverable(self, reason: str) -> None:
         """Count an answer that was ready and did not leave; *reason* is one of ours."""
@@ -188,6 +209,17 @@ class Metrics:
         self.first_copies_forgotten = self._counter(
             "first_copies_forgotten", "Requests forgotten before a late copy of them could be told apart.", acquirer
         )
+        self.session_key_age_seconds = self._gauge(
+            "session_key_age_seconds",
+            "How long a network's session key is in force; 0: it is the register's own.",
+            acquirer,
+        )
+        self.session_key_changes = self._counter(
+            "session_key_changes", "Session keys that came into force, in this process.", acquirer
+        )
+        self.macs_under_old_key = self._counter(
+            "macs_under_old_key", "Messages that were right under a session key whose overlap was not over.", acquirer
+        )
         self.configurations = self._counter(
             "configurations", "Attempts to apply a changed configuration, by outcome.", ("outcome",)
         )
@@ -210,6 +242,11 @@ class Metrics:
             "Connections closed at once, by the limit that was reached.",
             ("acquirer", "reason"),
         )
+        self.fruitless_pauses = self._counter(
+            "fruitless_pauses",
+            "Times that a connection, or the port, had to wait because work that leads nowhere had used up the network's share.",
+            acquirer,
+        )
         self.connections_closed = self._counter(
             "connections_closed", "Connections that ended, by reason.", ("acquirer", "reason")
         )
@@ -218,6 +255,19 @@ class Metrics:
         )
         self.frames_dropped = self._counter(
             "frames_dropped", "Whole frames never served because their connection ended first.", acquirer
+        )
+        self.network_links = self._gauge(
+            "network_links", "Links that we open to a network's hosts, by state.", ("acquirer", "state")
+        )
+        self.network_links_failed = self._counter(
+            "network_links_failed",
+            "Links to a network's hosts that failed, by what went wrong.",
+            ("acquirer", "reason"),
+        )
+        self.host_answers = self._counter(
+            "host_answers",
+            "Answers of networks' hosts to what we asked: in time, or late or unknown.",
+            ("acquirer", "outcome"),
         )
         self.answers_undeliverable = self._counter(
             "answers_undeliverable",

@@ -25,14 +25,25 @@ from switch.metrics import Metrics
 from switch.recharge import Recharge
 from switch.reversal import Reversal, parking_limits
 from switch.seal import Seal
+from switch.session_key_change import SessionKeyChange
+from switch.session_keys import KeyRules, KeyStep, SessionKeys
 from switch.steps import Books
 from switch.totals import SettleStep, Totals
 from vending.money import Centavos
 from vending.order import OrderKind
 from vending.permission import Permission
-from vending.ports import SecurityModule
+from vending.ports import MacKey, SecurityModule
 from vending.response_code import ResponseCode
 from vending.service import Service
+from vending.session_key import SessionKeyModule
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyServices:
+    """Where session keys are kept and made."""
+
+    step: KeyStep
+    module: SessionKeyModule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +54,7 @@ class Shared:
         settle: the step of the ledger for everything about settlement days.
         now: our clock, aware UTC.
         monotonic: a clock in seconds that never steps.
+        session_keys: what networks need whose key is changed over the line; None: there is none of these.
     """
 
     module: SecurityModule
@@ -54,6 +66,7 @@ class Shared:
     reactor: IReactorTime
     now: Callable[[], datetime]
     monotonic: Callable[[], float]
+    session_keys: KeyServices | None = None
 
 
 def permission_of(section: AcquirerSection) -> Permission:
@@ -86,6 +99,28 @@ def _dialect_of(section: AcquirerSection) -> Dialect:
     return respelled(dialect, SPELLINGS[section.dialect], changes) if changes else dialect
 
 
+def _session_keys_of(section: AcquirerSection, shared: Shared) -> SessionKeys | None:
+    mac = section.mac
+    if not mac.session_keys:
+        return None
+    assert shared.session_keys is not None, "the process serves networks with session keys"
+    assert mac.zone_register_id is not None, "checked when the configuration was read"
+    return SessionKeys(
+        KeyRules(
+            acquirer_id=section.id,
+            static=MacKey(register_id=mac.register_id, scheme=mac.scheme, diversifier=""),
+            zone_register_id=mac.zone_register_id,
+            overlap_seconds=mac.overlap_seconds,
+            age_warning_seconds=3600 * mac.age_warning_hours,
+        ),
+        step=shared.session_keys.step,
+        module=shared.session_keys.module,
+        metrics=shared.metrics.acquirer(section.id),
+        now=shared.now,
+        monotonic=shared.monotonic,
+    )
+
+
 def exchange_of(section: AcquirerSection, shared: Shared, before: Exchange | None = None) -> Exchange:
     """Put the exchange of one network together.
 
@@ -98,12 +133,14 @@ def exchange_of(section: AcquirerSection, shared: Shared, before: Exchange | Non
     load.adopt(section, shared.monotonic())
     dialect = _dialect_of(section)
     books, in_flight, metrics = shared.books, shared.in_flight, shared.metrics.acquirer(section.id)
+    sessions = _session_keys_of(section, shared)
     seal = Seal(
         shared.module,
         dialect,
         register_id=section.mac.register_id,
         scheme=section.mac.scheme,
         is_diversified=section.mac.is_diversified_by_terminal,
+        sessions=sessions,
     )
     return Exchange(
         section,
@@ -143,6 +180,7 @@ def exchange_of(section: AcquirerSection, shared: Shared, before: Exchange | Non
             network_terminals=section.network_terminals,
             metrics=metrics,
         ),
+        session_key_change=SessionKeyChange(dialect=dialect, seal=seal, keys=sessions),
         first_copies=FirstCopies(shared.monotonic, metrics.first_copies_forgotten.inc)
         if before is None
         else before.first_copies,

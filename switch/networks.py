@@ -7,6 +7,7 @@ in work end in the exchange that they began in.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from random import SystemRandom
 from typing import Any
 
 from OpenSSL import SSL
@@ -18,14 +19,16 @@ from config.errors import Complaint
 from switch.exchange import Exchange
 from switch.log import Event, log
 from switch.network import Shared, dialect_complaints, exchange_of
+from switch.network_links import NetworkLinks, endpoint_maker
 from switch.port import AcquirerPort
 from switch.port_tls import PortTls, tls_context
+from switch.supervised import ListeningSockets
 from switch.undelivered import UndeliveredAnswers
 
 Sections = Mapping[str, AcquirerSection]
 
-FIXED_AT_ONE_ADDRESS = ("dialect", "framing", "has_tpdu")
-"""What connections speak. At the same address it cannot change under them; at another address the network gets a new port."""
+FIXED_AT_ONE_ADDRESS = ("role", "links", "dialect", "framing", "has_tpdu")
+"""Who opens connections and what they speak. At the same address it cannot change under them; at another address the network gets a new port."""
 
 
 class CannotApply(Exception):
@@ -74,17 +77,27 @@ class Networks:
         undelivered: is told of answers that did not leave.
         reactor: Twisted's, with TCP and time.
         drain_seconds: how long connections of a port that goes may take to end.
+        sockets: where listening sockets come from; None: this process binds its own.
 
     Attributes:
         exchanges: by acquirer id, always as they are now; networks that are gone stay, so that their open sales can be finished.
     """
 
-    def __init__(self, shared: Shared, *, undelivered: UndeliveredAnswers, reactor: Any, drain_seconds: float) -> None:
+    def __init__(
+        self,
+        shared: Shared,
+        *,
+        undelivered: UndeliveredAnswers,
+        reactor: Any,
+        drain_seconds: float,
+        sockets: ListeningSockets | None = None,
+    ) -> None:
         self.exchanges: dict[str, Exchange] = {}
         self._shared = shared
         self._undelivered = undelivered
         self._reactor = reactor
         self._drain_seconds = drain_seconds
+        self._sockets = sockets
         self._served: dict[str, Served] = {}
         self._leaving: list[Served] = []
         self._is_ending = False
@@ -92,7 +105,24 @@ class Networks:
     @property
     def addresses(self) -> dict[str, str]:
         """Where each network is served, ``host:port``."""
-        return {name: f"{served.host}:{served.port_number}" for name, served in self._served.items()}
+        return {
+            name: f"{served.host}:{served.port_number}"
+            for name, served in self._served.items()
+            if served.port.section.role != "we_connect"
+        }
+
+    async def prepare(self, sections: Sections) -> None:
+        """Get what `apply` of the same sections will need from elsewhere."""
+        if self._sockets is not None:
+            await self._sockets.prepare(
+                [section for section in sections.values() if _listens(section) and self._needs_port(section)]
+            )
+
+    def settle(self) -> None:
+        """Say where connections are accepted now; to be called after `apply`, whatever came of it."""
+        if self._sockets is not None and not self._is_ending:
+            served = [served.port for served in self._served.values()]
+            self._sockets.settle([port.section for port in served if _listens(port.section) and not port.is_draining])
 
     def apply(self, sections: Sections, contexts: Mapping[str, SSL.Context]) -> list[Complaint]:
         """Serve exactly these networks from now on.
@@ -153,11 +183,13 @@ class Networks:
             "state": served.port.section.state,
             "address": f"{served.host}:{served.port_number}",
             "is_encrypted": served.port.tls is not None,
+            "links": served.port.link_rows() if isinstance(served.port, NetworkLinks) else [],
             "connections": sum(port.connection_count for port in ports),
             "in_flight": served.exchange.load.in_work,
             "is_drained": all(port.is_drained for port in ports),
             "last_request": metrics.last_request_at,
             "last_approval": metrics.last_approval_at,
+            "session_key": served.exchange.session_key(),
         }
 
     def _possible(self, section: AcquirerSection, kept: list[Complaint]) -> AcquirerSection:
@@ -190,16 +222,9 @@ class Networks:
             before = self.exchanges.get(name)
             exchange = exchange_of(section, self._shared, before)
             context = contexts.get(name)
-            port = AcquirerPort(
-                section=section,
-                clock=self._reactor,
-                serve=exchange.serve,
-                metrics=self._shared.metrics.acquirer(name),
-                undeliverable=partial(self._undelivered.note, exchange),
-                tls=None if context is None else PortTls(context),
-            )
+            port = self._new_port(section, exchange, None if context is None else PortTls(context))
             try:
-                host, number = port.listen(self._reactor)
+                host, number = port.listen(self._reactor, self._sockets) if _listens(section) else ("", 0)
             except CannotListenError as error:
                 for other in opened.values():
                     other.port.drain(0)
@@ -209,7 +234,29 @@ class Networks:
                     [Complaint(key=f"acquirers.{name}.listen_port", text=f"cannot be opened: {error.socketError}")]
                 ) from error
             opened[name] = Served(exchange, port, host, number)
+        for served in opened.values():
+            if isinstance(served.port, NetworkLinks):
+                served.port.begin()
         return opened
+
+    def _new_port(self, section: AcquirerSection, exchange: Exchange, tls: PortTls | None) -> AcquirerPort:
+        of_port: dict[str, Any] = {
+            "section": section,
+            "clock": self._reactor,
+            "serve": exchange.serve,
+            "metrics": exchange.metrics,
+            "undeliverable": partial(self._undelivered.note, exchange),
+            "tls": tls,
+        }
+        if section.links is None:
+            return AcquirerPort(**of_port)
+        return NetworkLinks(
+            **of_port,
+            dialect=exchange.dialect,
+            endpoint_of=endpoint_maker(self._reactor, tls),
+            random=SystemRandom().random,
+            now=self._shared.now,
+        )
 
     def _needs_port(self, section: AcquirerSection) -> bool:
         if section.state == "draining":
@@ -261,4 +308,10 @@ class Networks:
 
 
 def _is_at_same_address(running: AcquirerSection, section: AcquirerSection) -> bool:
+    if not (_listens(running) or _listens(section)):
+        return running.links == section.links
     return (running.listen_host, running.listen_port) == (section.listen_host, section.listen_port)
+
+
+def _listens(section: AcquirerSection) -> bool:
+    return section.role != "we_connect"

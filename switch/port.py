@@ -13,16 +13,21 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from config.acquirer import AcquirerSection
 from messages.framing import FrameStyle
 from switch.connection import CloseReason, ConnectionLimits
+from switch.fruitless import CONNECTION_SECONDS, HANDSHAKE_SECONDS, FruitlessWork
 from switch.listener import AcquirerConnection, ConnectionContext, Serve, Undeliverable, spoken
-from switch.log import Event, log
+from switch.log import Event, LineLimit, log
 from switch.metrics import AcquirerMetrics
 from switch.port_tls import PortTls
+from switch.supervised import ListeningSockets
 
 FRAME_STYLES: Final = {"binary2": FrameStyle.BINARY_2, "ascii4": FrameStyle.DIGITS_4}
 """The configuration's words for how a length is written."""
 
 LISTEN_BACKLOG: Final = 1024
 """Connections that the system may accept before we do: a town's terminals come back together after a power cut."""
+
+ACCEPTS_PER_TURN: Final = 8
+"""A connection costs the reactor as much as two sales; so many at once are not noticed by the other networks."""
 
 PER_ADDRESS, PER_PORT, DRAINING, NOT_ALLOWED = "per_address", "per_port", "draining", "not_allowed"
 """Why a connection was closed at once, as the metric says it."""
@@ -68,11 +73,16 @@ class AcquirerPort(ServerFactory):
         self.metrics = metrics
         self.in_flight = 0
         self.tls = tls
+        self._lines = LineLimit(clock, section.id)
+        self.fruitless = FruitlessWork(clock, count_pause=metrics.fruitless_pauses.inc)
+        self.connection_seconds = CONNECTION_SECONDS if tls is None else CONNECTION_SECONDS + HANDSHAKE_SECONDS
         self._undeliverable = undeliverable
         self._connections: set[AcquirerConnection] = set()
         self._per_address: Counter[str] = Counter()
         self._connection_count = 0
         self._listening: IListeningPort | None = None
+        self._is_held = False
+        self._is_accepting = False
         self._is_draining = False
         self._drain_timer: IDelayedCall | None = None
         self._cut_count = 0
@@ -80,17 +90,26 @@ class AcquirerPort(ServerFactory):
 
     # Its life.
 
-    def listen(self, reactor: IReactorTCP) -> tuple[str, int]:
+    def listen(self, reactor: IReactorTCP, sockets: ListeningSockets | None = None) -> tuple[str, int]:
         """Open the port and return its address.
+
+        Args:
+            reactor: Twisted's.
+            sockets: where the listening socket comes from; None: this process binds one of its own.
 
         Raises:
             twisted.internet.error.CannotListenError: the address is taken or not ours.
         """
         assert self._listening is None
         factory: Any = self if self.tls is None else TLSMemoryBIOFactory(self.tls, isClient=False, wrappedFactory=self)
-        self._listening = reactor.listenTCP(
-            self.section.listen_port, factory, backlog=LISTEN_BACKLOG, interface=self.section.listen_host
-        )
+        section = self.section
+        if sockets is None:
+            self._listening = reactor.listenTCP(
+                section.listen_port, factory, backlog=LISTEN_BACKLOG, interface=section.listen_host
+            )
+        else:
+            self._listening = sockets.listen(reactor, section, factory)
+        self._bound_accepts()
         bound = cast(IPv4Address, self._listening.getHost())
         log.info(Event.PORT_OPENED, acquirer_id=self.section.id, host=bound.host, port=bound.port)
         return bound.host, bound.port
@@ -111,6 +130,27 @@ class AcquirerPort(ServerFactory):
                 connection.adopt()
             else:
                 connection.drain()
+
+    def _bound_accepts(self) -> None:
+        """Have one turn of the reactor accept a few connections only: Twisted begins with a hundred and adds more under a storm."""
+        self._is_accepting = False
+        if self._listening is not None:
+            cast(Any, self._listening).numberAccepts = ACCEPTS_PER_TURN
+
+    def _charge_connection(self) -> None:
+        """Charge the network for a new connection. Where its share is used up the next wait in the system's queue."""
+        if not self._is_accepting and self._listening is not None:
+            self._is_accepting = True
+            self.clock.callLater(0, self._bound_accepts)
+        if self.fruitless.charge(self.connection_seconds) and not self._is_held and self._listening is not None:
+            self._is_held = True
+            cast(Any, self._listening).stopReading()
+            self.fruitless.wait(self._accept_again)
+
+    def _accept_again(self) -> None:
+        self._is_held = False
+        if self._listening is not None:
+            cast(Any, self._listening).startReading()
 
     @property
     def connection_count(self) -> int:
@@ -186,6 +226,7 @@ class AcquirerPort(ServerFactory):
 
     def buildProtocol(self, addr: IAddress | None) -> AcquirerConnection | None:
         """Accept, unless the limit is reached: then the new one is closed at once and the port stays open for the others."""
+        self._charge_connection()
         reason = self._reason_to_refuse(addr)
         if reason is not None:
             self.metrics.refuse_connection(reason)
@@ -243,12 +284,13 @@ class AcquirerPort(ServerFactory):
     def undeliverable(self, context: ConnectionContext, answer: bytes, reason: str) -> None:
         """An answer was ready and did not leave."""
         self.metrics.undeliverable(reason)
-        log.warning(
-            Event.ANSWER_UNDELIVERABLE,
-            acquirer_id=context.acquirer_id,
-            peer=context.peer,
-            connection_id=context.connection_id,
-            reason=reason,
-        )
+        if self._lines.admits(reason):
+            log.warning(
+                Event.ANSWER_UNDELIVERABLE,
+                acquirer_id=context.acquirer_id,
+                peer=context.peer,
+                connection_id=context.connection_id,
+                reason=reason,
+            )
         if self._undeliverable is not None:
             self._undeliverable(context, answer, reason)

@@ -14,7 +14,7 @@ from cryptography.x509 import (
 from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
 from OpenSSL.crypto import X509
-from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator
 from twisted.internet.ssl import Certificate as TwistedCertificate
 from twisted.internet.ssl import CertificateOptions, TLSVersion, trustRootFromCertificates
 from twisted.protocols.tls import TLSMemoryBIOProtocol
@@ -69,7 +69,7 @@ def names_of(certificate: Certificate) -> Iterable[str]:
     return names | set(alternative.get_values_for_type(DNSName))
 
 
-@implementer(IOpenSSLServerConnectionCreator)
+@implementer(IOpenSSLServerConnectionCreator, IOpenSSLClientConnectionCreator)
 class PortTls:
     """Begins handshakes with the context of now, so that a renewed certificate needs no new port.
 
@@ -83,3 +83,9 @@ class PortTls:
     def serverConnectionForTLS(self, _: TLSMemoryBIOProtocol) -> SSL.Connection:  # noqa: N802 - the name is Twisted's
         """Begin one."""
         return SSL.Connection(self.context, None)
+
+    def clientConnectionForTLS(self, _: TLSMemoryBIOProtocol) -> SSL.Connection:  # noqa: N802 - the name is Twisted's
+        """Begin one to a network's host: the same certificate of ours, and the same rules for the one that it shows."""
+        connection = SSL.Connection(self.context, None)
+        connection.set_connect_state()
+        return connection

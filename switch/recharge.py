@@ -1,6 +1,7 @@
 """The recharge, and the payment without a token: reserve, mint, sign, post, answer. The answer leaves only after its commit."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
@@ -15,6 +16,8 @@ from switch.seal import Seal
 from switch.stages import Stages
 from switch.steps import Books
 from switch.stored_answer import store_answer
+from vending.engineering import KeyChangeRequest
+from vending.key_change import KeyChange
 from vending.order import (
     Busy,
     Conflict,
@@ -101,7 +104,7 @@ class Recharge:
             # Its first copy may be what holds the meter, and then those who queue for it wait for this one.
             return await self._answer_for(call, await self._reserve(order, stages), stages)
         try:
-            turn = self._meters.enter(order.meter_number)
+            turn = self._meters.enter(order.meter_number, order.key.acquirer_id)
         except MeterQueueFull:
             raise Refusal(ResponseCode.METER_BUSY, "too many wait for this meter") from None
         if turn is not None:
@@ -165,6 +168,8 @@ class Recharge:
             Refusal: `IN_PROGRESS`; the sale stays reserved and will be asked again by its id.
         """
         try:
+            if sale.key_change is not None:
+                sale = await self._change_key(sale, sale.key_change, stages, may_be_minted=may_be_minted)
             tokens = await self._mint(sale, stages, may_be_minted=may_be_minted)
             stages.start()
             answer = await self._seal.sign(self._dialect.approve_sale(message, sale, tokens), sale.key.terminal_id)
@@ -176,6 +181,31 @@ class Recharge:
         posted = await self._books.post(SalePost(sale=sale, tokens=tokens, answer=answer))
         stages.end("post")
         return Answered(code=posted.code, body=posted.answer, sale=sale)
+
+    async def _change_key(
+        self, sale: ReservedSale, change: KeyChange, stages: Stages, *, may_be_minted: bool
+    ) -> ReservedSale:
+        """Get the tokens of the sale's key change, before its credit is minted: refused here, the sale can still be voided."""
+        if stages.is_too_late("mint"):
+            raise Refusal(ResponseCode.IN_PROGRESS, "reserved past its deadline, left for the repeat")
+        meter = sale.meter
+        request = KeyChangeRequest(
+            request_id=change.mint_id,
+            from_register_id=change.from_register_id,
+            to_register_id=meter.register_id,
+            pan=meter.pan,
+            from_tariff_index=change.from_tariff_index,
+            to_tariff_index=meter.tariff_index,
+            encryption_algorithm=meter.encryption_algorithm,
+            sections=change.sections,
+            may_be_minted=may_be_minted,
+        )
+        try:
+            tokens = await self._module.change_key(request, timeout_seconds=stages.left_seconds)
+        except ModuleRefused as refused:
+            raise _Refused(refused) from refused
+        assert len(tokens) == change.sections
+        return replace(sale, key_change=replace(change, tokens=tuple(tokens)))
 
     async def _mint(self, sale: ReservedSale, stages: Stages, *, may_be_minted: bool) -> Sequence[Secret[str]]:
         if not sale.token_orders:

@@ -98,7 +98,11 @@ class Reconfigurer:
         kept: list[Complaint] = []
         try:
             settings, contexts = await self._in_thread(self._read_all)
-            kept = [*self._changed(settings), *self._networks.apply(settings.acquirers, contexts)]
+            await self._networks.prepare(settings.acquirers)
+            try:
+                kept = [*self._changed(settings), *self._networks.apply(settings.acquirers, contexts)]
+            finally:
+                self._networks.settle()
         except (ConfigError, CannotApply) as error:
             complaints = tuple(error.complaints)
         except Exception:  # noqa: BLE001 - whatever is wrong with a new configuration, the old one goes on

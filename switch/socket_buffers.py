@@ -1,7 +1,11 @@
 """What of a connection's answers lies in which buffer: how much of them may, and how much the system has not taken yet."""
 
-from socket import SO_SNDBUF, SOL_SOCKET
+from socket import SO_RCVBUF, SO_SNDBUF, SOL_SOCKET
 from typing import Any
+
+RECEIVE_OCTETS = 4096
+"""What the system is asked to hold of a connection's requests that are not read yet: more than the longest frame. It doubles it for its own
+needs. Left alone it holds megabytes of a flood, and hands it over 64 KiB at a time: a thousand frames in one turn of the reactor."""
 
 
 def unsent_octets(socket: object) -> int:
@@ -20,4 +24,6 @@ def bound_buffers(transport: Any, octets_max: int) -> None:
     Left alone the system lets one connection hold megabytes, and a slow reader is noticed only behind them.
     """
     transport.bufferSize = octets_max  # where Twisted's FileDescriptor begins to say that it is full
-    transport.getHandle().setsockopt(SOL_SOCKET, SO_SNDBUF, octets_max)
+    handle = transport.getHandle()
+    handle.setsockopt(SOL_SOCKET, SO_SNDBUF, octets_max)
+    handle.setsockopt(SOL_SOCKET, SO_RCVBUF, RECEIVE_OCTETS)

@@ -1,8 +1,9 @@
 """The steps of a request that touch the ledger, each gathered into batches, with the ledger's failures turned into refusals."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import inf
-from typing import Protocol, TypeVar
+from operator import attrgetter
+from typing import Any, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
 
@@ -11,6 +12,7 @@ from switch.batching import QueueFull, TooLate
 from vending.order import (
     AdviceOrder,
     AdviceResult,
+    AnswerRecord,
     Inquiry,
     InquiryAnswer,
     LastAnswerFound,
@@ -22,9 +24,30 @@ from vending.order import (
     ReversalOrder,
     ReversalResult,
     SaleOrder,
+    SalePost,
+    SaleVoid,
+    UndeliveredAnswer,
     UnresolvedLook,
 )
 from vending.response_code import Refusal, ResponseCode
+from vending.settlement import CutOverOrder, TotalsOrder
+
+_NETWORK: Mapping[type, Callable[[Any], str]] = {
+    SalePost: attrgetter("sale.key.acquirer_id"),
+    SaleVoid: attrgetter("sale.key.acquirer_id"),
+    **dict.fromkeys((Inquiry, LastAnswerInquiry, CutOverOrder), attrgetter("acquirer_id")),
+    **dict.fromkeys(
+        (SaleOrder, AnswerRecord, ReversalOrder, AdviceOrder, TotalsOrder, UndeliveredAnswer),
+        attrgetter("key.acquirer_id"),
+    ),
+}
+
+
+def network_of(item: Any) -> str:
+    """Return the network that an item of a step is of; what belongs to none (the resolver's look, a day to be closed) has one of its own."""
+    found = _NETWORK.get(type(item))
+    return "" if found is None else found(item)
+
 
 TOO_LATE = "waited for a batch past its deadline"
 """The detail of a refusal whose answer nobody waits for any more."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from vending import order, quote
 from vending.deductions import Taken
+from vending.key_change import KeyChange
 from vending.parked import ParkedSale, ParkingLimits
 from vending.secret import Secret
 
@@ -42,6 +43,7 @@ _TRAVELLING = (
     order.UnresolvedLook,
     quote.Quote,
     quote.QuotedBlock,
+    KeyChange,
     ParkedSale,
     ParkingLimits,
     Taken,

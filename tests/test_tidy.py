@@ -23,6 +23,7 @@ PACKAGES = [
     "pos",
     "town",
     "torture",
+    "partner",
     "cli",
     "portal",
     "mobile",

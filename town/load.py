@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, text
 
 from ledger.arrays import ints, texts, times
 from ledger.database import transact
-from ledger.opening import add_acquirer, analyze, deposit, open_chart, post_opening
+from ledger.opening import add_acquirer, add_terminals, analyze, deposit, open_chart, post_opening
 from ledger.tariffs import blocks_as_json
 from town.shapes import Holder, KeyRegister, Meter, Network, Town
 from vending.deductions import Charge, Deduction, Obligation
@@ -66,12 +66,6 @@ _OBLIGATIONS = text("""
         AS new (meter, code, kind, priority, due, capital, interest, full_cost, instalment_due, share, share_overdue, overdue, minimum,
             disputed)
     JOIN meter ON meter.meter_number = new.meter
-""")
-
-_TERMINALS = text("""
-    INSERT INTO terminal (acquirer_id, code, merchant, status)
-    SELECT :acquirer_id, new.code, new.merchant, new.status
-    FROM unnest(CAST(:codes AS text[]), CAST(:merchants AS text[]), CAST(:statuses AS text[])) AS new (code, merchant, status)
 """)
 
 _TARIFFS = text("""
@@ -230,12 +224,4 @@ def _write_network(connection: Connection, network: Network, at: datetime) -> No
         at=at,
         memo="prepaid float",
     )
-    connection.execute(
-        _TERMINALS,
-        {
-            "acquirer_id": acquirer_id,
-            "codes": texts(terminal.code for terminal in network.terminals),
-            "merchants": texts(terminal.merchant for terminal in network.terminals),
-            "statuses": texts("blocked" if terminal.is_blocked else "active" for terminal in network.terminals),
-        },
-    )
+    add_terminals(connection, acquirer_id, ((each.code, each.merchant, each.is_blocked) for each in network.terminals))

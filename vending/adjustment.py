@@ -6,6 +6,7 @@ The rules here look at facts and refuse; `ledger.adjustments` reads the facts un
 from dataclasses import dataclass
 from enum import Enum
 
+from vending.engineering import EngineeringKind
 from vending.money import Centavos, Tenths
 from vending.quote import TOKEN_TENTHS_MAX
 from vending.service import Service
@@ -29,6 +30,21 @@ class AdjustmentKind(Enum):
     """Units that nobody paid for."""
     REPLACEMENT_TOKEN = "replacement_token"  # noqa: S105 - not a password
     """Units that a sale paid for and that were lost with a replaced meter."""
+    POWER_LIMIT = "power_limit"
+    """A limit of watts is set in the meter."""
+    PHASE_UNBALANCE = "phase_unbalance"
+    """A limit of watts between phases is set in the meter."""
+    CLEAR_CREDIT = "clear_credit"
+    """The credit in the meter is taken away."""
+    CLEAR_TAMPER = "clear_tamper"
+    """The meter works again after somebody opened it."""
+    METER_TEST = "meter_test"
+    """The meter shows or tries something."""
+
+    @property
+    def engineering(self) -> EngineeringKind | None:
+        """What its token does, where it is an engineer's; None where it gives money or units."""
+        return _ENGINEERING.get(self)
 
     @property
     def gives_money(self) -> bool:
@@ -44,6 +60,15 @@ class AdjustmentKind(Enum):
     def moves_meter(self) -> bool:
         """Whether the row of the meter changes: its remainder, or its last token identifier."""
         return self is not AdjustmentKind.REFUND
+
+
+_ENGINEERING = {
+    AdjustmentKind.POWER_LIMIT: EngineeringKind.POWER_LIMIT,
+    AdjustmentKind.PHASE_UNBALANCE: EngineeringKind.PHASE_UNBALANCE,
+    AdjustmentKind.CLEAR_CREDIT: EngineeringKind.CLEAR_CREDIT,
+    AdjustmentKind.CLEAR_TAMPER: EngineeringKind.CLEAR_TAMPER,
+    AdjustmentKind.METER_TEST: EngineeringKind.TEST,
+}
 
 
 class AdjustmentState(Enum):
@@ -65,6 +90,8 @@ class AdjustmentRefusal(Enum):
     """Zero, negative, too large, or money where units are given."""
     UNITS_INVALID = "units_invalid"
     """Zero, negative, more than one token holds exactly, or units where money is given."""
+    VALUE_INVALID = "value_invalid"
+    """No value that such a token of an engineer can say, or one where nothing is said."""
     SALE_MISSING = "sale_missing"
     METER_MISSING = "meter_missing"
 
@@ -131,6 +158,7 @@ class Proposal:
         sale_id: the sale it is about; a refund and a replacement need one, a credit may have one.
         amount_centavos: of a refund or credit; else 0.
         units_tenths: of a token; else 0.
+        value: what a token of an engineer says: watts, a register or tests, see `EngineeringKind`; else 0.
 
     Raises:
         AdjustmentRefused: with the first reason that applies.
@@ -143,6 +171,7 @@ class Proposal:
     sale_id: int | None = None
     amount_centavos: Centavos = Centavos(0)
     units_tenths: Tenths = Tenths(0)
+    value: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what could never be approved."""
@@ -150,11 +179,17 @@ class Proposal:
         object.__setattr__(self, "evidence", self.evidence.strip())
         money, units = self.amount_centavos, self.units_tenths
         is_money = self.kind.gives_money
+        engineering = self.kind.engineering
+        gives_units = not is_money and engineering is None
         refusals = (
             (AdjustmentRefusal.EVIDENCE_MISSING, not self.evidence),
             (AdjustmentRefusal.EVIDENCE_TOO_LONG, len(self.evidence) > EVIDENCE_CHARACTERS_MAX),
             (AdjustmentRefusal.AMOUNT_INVALID, not 1 <= money <= ADJUSTMENT_CENTAVOS_MAX if is_money else money != 0),
-            (AdjustmentRefusal.UNITS_INVALID, units != 0 if is_money else not 1 <= units <= TOKEN_TENTHS_MAX),
+            (AdjustmentRefusal.UNITS_INVALID, not 1 <= units <= TOKEN_TENTHS_MAX if gives_units else units != 0),
+            (
+                AdjustmentRefusal.VALUE_INVALID,
+                self.value != 0 if engineering is None else not engineering.allows(self.value),
+            ),
             (AdjustmentRefusal.SALE_MISSING, self.kind.needs_sale and self.sale_id is None),
             (AdjustmentRefusal.METER_MISSING, self.sale_id is None and self.meter_number is None),
         )
@@ -226,7 +261,8 @@ def check_meter(kind: AdjustmentKind, meter: MeterFacts) -> None:
     """
     if not kind.moves_meter:
         return
-    if meter.is_blocked and not kind.gives_money:
+    # A blocked meter buys nothing, but it is worked on.
+    if meter.is_blocked and not kind.gives_money and kind.engineering is None:
         raise AdjustmentRefused(AdjustmentRefusal.METER_BLOCKED)
     if kind is AdjustmentKind.FREE_TOKEN and meter.free_tokens_in_month >= FREE_TOKENS_PER_MONTH:
         raise AdjustmentRefused(AdjustmentRefusal.NO_FREE_UNITS_DUE)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import Enum
 
+from vending.key_change import KeyChange
 from vending.money import Centavos, Tenths
 from vending.parked import ParkedSale, Parking, ParkingLimits
 from vending.quote import Quote
@@ -110,6 +111,7 @@ class ReservedSale:
     ``request`` and ``key`` come back so that a sale found after a crash can be answered as if it had just arrived.
     ``local_date`` decides month and tariff; ``settlement_date`` is the day on whose totals the sale stands, fixed here for ever.
     ``claimed`` are the parked sales that it hands out first: their money is part of ``paid_centavos``, and the quote is of the rest.
+    ``key_change`` is what its meter takes before its own tokens, which are minted under the key of ``meter``, the new one.
     """
 
     sale_id: int
@@ -125,6 +127,7 @@ class ReservedSale:
     local_date: date
     settlement_date: date
     claimed: Sequence[ParkedSale] = ()
+    key_change: KeyChange | None = None
 
     @property
     def claimed_centavos(self) -> Centavos:

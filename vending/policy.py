@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from vending.key_change import KeyChangePolicy
 from vending.money import BasisPoints, Centavos
 
 TOKENS_PER_SALE_MAX = 16
@@ -25,12 +26,14 @@ class SalePolicy:
         maximum_paid_centavos: a sale above it is declined.
         cap_basis_points: the share of the money paid that all deductions together may take; None: no cap.
         tokens_max: a sale that needs more tokens is declined as above the maximum.
+        key_change: what a recharge does on a meter whose key is behind.
     """
 
     minimum_paid_centavos: Centavos
     maximum_paid_centavos: Centavos
     cap_basis_points: BasisPoints | None
     tokens_max: int = TOKENS_PER_SALE_MAX
+    key_change: KeyChangePolicy = KeyChangePolicy.AUTOMATIC
 
     def __post_init__(self) -> None:
         if not 0 < self.minimum_paid_centavos <= self.maximum_paid_centavos:

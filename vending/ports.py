@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from vending.engineering import Approval, KeyChangeRequest
 from vending.money import Centavos, Tenths
 from vending.secret import Secret
 
@@ -24,6 +25,7 @@ class MintRequest:
             that stands alone proves that no token exists. For the client only, never sent.
         charged_centavos: what the customer pays for these units, for the money limits of the register; it changes no digit. None: not
             said, as switches did that knew of no such limit.
+        approvals: signatures of two people, for units that nobody pays for beyond what the register gives without.
     """
 
     request_id: int
@@ -35,6 +37,7 @@ class MintRequest:
     tokens: Sequence[tuple[int, Tenths]]
     may_be_minted: bool = False
     charged_centavos: Centavos | None = None
+    approvals: Sequence[Approval] = ()
 
 
 class MacScheme:
@@ -48,12 +51,14 @@ class MacScheme:
 class MacKey:
     """Which key of the module signs a message.
 
-    ``diversifier`` is the terminal id where each terminal has a key of its own, derived in the module; empty otherwise.
+    ``diversifier`` is the terminal id where each terminal has a key of its own, derived in the module; empty otherwise. ``session`` is the
+    token of a session key, and ``register_id`` then the register of its zone key; empty otherwise.
     """
 
     register_id: int
     scheme: str
     diversifier: str
+    session: bytes = b""
 
 
 class ModuleUnavailable(Exception):
@@ -86,6 +91,11 @@ class SecurityModule(Protocol):
 
     def mint(self, request: MintRequest, *, timeout_seconds: float | None = None) -> Awaitable[Sequence[Secret[str]]]:
         """Mint the tokens of one sale: 20 digits each, in the order asked for."""
+
+    def change_key(
+        self, request: KeyChangeRequest, *, timeout_seconds: float | None = None
+    ) -> Awaitable[Sequence[Secret[str]]]:
+        """Make the tokens that move a meter to another key: 20 digits each, in the order of entry."""
 
     def generate_mac(self, key: MacKey, data: bytes) -> Awaitable[bytes]:
         """Return 8 octets of MAC over *data*."""

@@ -42,6 +42,8 @@ class ResponseCode(Enum):
     METER_BLOCKED = "meter_blocked"
     WRONG_SERVICE = "wrong_service"
     """The meter measures another service than the request names."""
+    KEY_CHANGE_DUE = "key_change_due"
+    """The key of the meter must be changed by an engineer first; nothing was taken."""
     UNKNOWN_OBLIGATION = "unknown_obligation"
     NOTHING_OWED = "nothing_owed"
     """A payment to obligations where nothing is owed."""

@@ -16,6 +16,7 @@ from ledger.schema.archive import archived_month, archived_posting_sum
 from ledger.schema.books import account, entry, posting
 from ledger.schema.columns import account_id, ledger_id, metadata
 from ledger.schema.journal import journal, undelivered_answer
+from ledger.schema.key_changes import sale_key_change
 from ledger.schema.meters import account_holder, key_register, meter, obligation, tariff_version
 from ledger.schema.network_orders import network_order
 from ledger.schema.networks import (
@@ -28,9 +29,10 @@ from ledger.schema.networks import (
     terminal,
 )
 from ledger.schema.sales import confirmation, outbox, parked_token, reprint, sale, token
+from ledger.schema.session_keys import session_key
 from ledger.schema.settlement import closed_day, day_total, reconciliation
 
-SCHEMA_VERSION = "0005"
+SCHEMA_VERSION = "0008"
 """The newest migration this program knows; a database that is newer is refused."""
 
 __all__ = [
@@ -62,6 +64,8 @@ __all__ = [
     "reconciliation",
     "reprint",
     "sale",
+    "sale_key_change",
+    "session_key",
     "settlement_difference",
     "settlement_file",
     "settlement_run",

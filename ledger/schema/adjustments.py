@@ -31,18 +31,23 @@ adjustment = Table(
     Column("decided_by", Text),
     time_column("decided_at", nullable=True),
     Column("entry_id", BigInteger),
-    CheckConstraint("kind IN ('refund', 'credit', 'free_token', 'replacement_token')", name="kind"),
+    Column("value", BigInteger, nullable=False, server_default=text("0")),
+    CheckConstraint(
+        "kind IN ('refund', 'credit', 'free_token', 'replacement_token', 'power_limit', 'phase_unbalance', 'clear_credit', "
+        "'clear_tamper', 'meter_test')",
+        name="kind",
+    ),
     CheckConstraint("state IN ('proposed', 'approved', 'rejected')", name="state"),
     CheckConstraint("decided_by IS NULL OR lower(btrim(decided_by)) <> lower(btrim(proposed_by))", name="two_people"),
     CheckConstraint("(state = 'proposed') = (decided_by IS NULL)", name="decided"),
     CheckConstraint("btrim(evidence) <> ''", name="evidence"),
     CheckConstraint("(amount_centavos > 0) = (kind IN ('refund', 'credit'))", name="money"),
-    CheckConstraint("least(amount_centavos, units_tenths) = 0 AND amount_centavos + units_tenths > 0", name="amounts"),
-    CheckConstraint("sale_id IS NOT NULL OR kind IN ('credit', 'free_token')", name="sale"),
+    CheckConstraint("(units_tenths > 0) = (kind IN ('free_token', 'replacement_token'))", name="amounts"),
+    CheckConstraint("sale_id IS NOT NULL OR kind NOT IN ('refund', 'replacement_token')", name="sale"),
     CheckConstraint("(entry_id IS NOT NULL) = (state = 'approved' AND kind IN ('refund', 'credit'))", name="entry"),
     Index(None, "sale_id", postgresql_where=text("sale_id IS NOT NULL")),
-    comment="Money or units given outside a sale: proposed by one person with evidence, approved or rejected by another. sale_id = the "
-    "sale it is about; entry_id = the compensating entry. Tokens move no money.",
+    comment="Money, units or an engineer's token given outside a sale: proposed by one person with evidence, approved or rejected by "
+    "another. sale_id = the sale it is about; entry_id = the compensating entry; value = what an engineer's token says. Tokens move no money.",
 )
 
 adjustment_token = Table(
@@ -54,12 +59,13 @@ adjustment_token = Table(
     Column("register_id", BigInteger, nullable=False),
     Column("tariff_index", SmallInteger, nullable=False),
     Column("encryption_algorithm", SmallInteger, nullable=False),
-    Column("tid", BigInteger, nullable=False),
+    Column("tid", BigInteger),
     Column("units_tenths", BigInteger, nullable=False),
     time_column("reserved_at"),
     Column("digits", Text),
     time_column("minted_at", nullable=True),
     UniqueConstraint("meter_id", "tid"),
     CheckConstraint("(digits IS NULL) = (minted_at IS NULL) AND length(digits) = 20", name="digits"),
-    comment="The token of an approved adjustment. The security module is asked by mint_id; digits (a secret) are missing until it answered.",
+    comment="The token of an approved adjustment. The security module is asked by mint_id; digits (a secret) are missing until it answered. "
+    "A meter test has no tid.",
 )

@@ -25,8 +25,11 @@ key_register = Table(
     Column("id", BigInteger, primary_key=True, autoincrement=False),
     Column("base_year", Integer, nullable=False),
     Column("description", Text, nullable=False, server_default=text("''")),
+    Column("successor_id", BigInteger, ForeignKey("key_register.id")),
     CheckConstraint("base_year IN (1993, 2014, 2035)", name="base_year"),
-    comment="A key register of the security module by its number there; base_year is where its token identifiers count from.",
+    CheckConstraint("successor_id <> id", name="successor"),
+    comment="A key register of the security module by its number there; base_year is where its token identifiers count from. "
+    "successor = the register that its meters move to with their next sale.",
 )
 
 account_holder = Table(
@@ -60,16 +63,18 @@ meter = Table(
     Column("month_to_date_tenths", BigInteger, nullable=False, server_default=text("0")),
     centavos_column("remainder_centavos"),
     Column("parked_tokens", SmallInteger, nullable=False, server_default=text("0")),
+    Column("next_tariff_index", SmallInteger),
     CheckConstraint("status IN ('active', 'blocked')", name="status"),
     CheckConstraint("parked_tokens >= 0", name="parked_tokens"),
     CheckConstraint("service IN (0, 1, 2)", name="service"),
     CheckConstraint("encryption_algorithm IN (7, 11)", name="encryption_algorithm"),
     CheckConstraint("month_to_date_tenths >= 0", name="month_to_date"),
     CheckConstraint("remainder_centavos >= 0", name="remainder"),
+    CheckConstraint("next_tariff_index BETWEEN 0 AND 99", name="next_tariff_index"),
     Index(None, "holder_id"),
     comment="A meter, its key reference and its running state. held_by = the reserved sale that alone may move this row; "
     "month = yyyymm (local) of month_to_date; remainder = sum of its postings, sign turned; parked_tokens = its rows in parked_token "
-    "that no sale has claimed.",
+    "that no sale has claimed. next_tariff_index = the one that its key gets with its next sale.",
     postgresql_with={"fillfactor": 70},
 )
 

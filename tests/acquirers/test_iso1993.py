@@ -147,7 +147,7 @@ FORMAT, MESSAGE, FUNCTION = (
         ("1800", {**NETWORK, 24: "831"}, MESSAGE),
         ("1200", {**RECHARGE, 24: "400"}, FUNCTION),
         ("1400", {**REVERSAL, 24: "401"}, FUNCTION),
-        ("1804", {**NETWORK, 24: "811"}, FUNCTION),
+        ("1804", {**NETWORK, 24: "812"}, FUNCTION),
         ("1200", {**RECHARGE, 3: "310000"}, FUNCTION),
         ("1100", {**INQUIRY, 3: "500000"}, FUNCTION),
         ("1200", {**RECHARGE, 12: "261323113030"}, FORMAT),

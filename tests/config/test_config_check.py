@@ -43,7 +43,20 @@ def test_a_good_file_is_summed_up_network_by_network(home: Path) -> None:
 
 WRONG = [
     ("listen_prt = 1\n", "acquirers.x.listen_prt: no such key; did you mean listen_port?"),
-    ("role = 'we_connect'\n", "acquirers.x.role"),
+    ("role = 'they_call'\n", "acquirers.x.role"),
+    ("role = 'both'\n", "acquirers.x: role both goes with a table links"),
+    ("links.hosts = ['h:1']\n", "acquirers.x: role they_connect goes without a table links"),
+    ("role = 'we_connect'\nlinks.hosts = ['h:1']\n", "acquirers.x: role we_connect has no port"),
+    ("role = 'both'\nlinks.hosts = []\n", "acquirers.x.links.hosts"),
+    ("role = 'both'\nlinks = {hosts = ['h:1'], backoff_min_seconds = 60}\n", "acquirers.x.links"),
+    (
+        "role = 'both'\nlinks = {hosts = ['h:1'], echo_interval_seconds = 300}\n",
+        "acquirers.x: links.echo_interval_seconds",
+    ),
+    (
+        "role = 'both'\nlinks.hosts = ['h:1']\ntls = {certificate_file = 'c', key_file = 'k'}\n",
+        "acquirers.x: tls.client_ca_file is missing",
+    ),
     ("in_flight_max = 0\n", "acquirers.x.in_flight_max: Input should be greater than or equal to 1; 0 is there"),
     ("mac.scheme = 'ROT13'\n", "'ROT13' is there"),
     ("allowed_peers = ['10.0.0.1/8']\n", "acquirers.x.allowed_peers.0"),

@@ -32,7 +32,6 @@ from tests.hsm_client.fake_module import (
     refusing,
     result_of,
 )
-from vending.money import Tenths
 from vending.ports import (
     MacKey,
     MacMismatch,
@@ -63,7 +62,7 @@ def test_the_other_questions() -> None:
     """Tokens, counters, identity and decoder keys can be asked for."""
     count = RegisterCount(register_id=4, requests=1, tokens=2, units_tenths=3)
     answers: dict[str, Reply] = {
-        "VerifyToken": VerifyTokenReply(token_class=0, subclass=0, tid=9, units_tenths=Tenths(5)),
+        "VerifyToken": VerifyTokenReply(token_class=0, subclass=0, tid=9, amount=5, words="credit"),
         "ReadCounters": CountersReply(counts=(count,)),
         "DecoderKey": DecoderKeyReply(key=Secret(b"01234567")),
         "Identify": honest_reply(Identify()),

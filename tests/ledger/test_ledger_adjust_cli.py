@@ -1,6 +1,7 @@
 """``eudora adjust``: what it prints and how it ends, with a module that is there or not."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 import pytest
@@ -8,7 +9,11 @@ from click.testing import CliRunner, Result
 
 from cli import context
 from cli.adjust import OPEN_EXIT_CODE, adjust
+from cli.approve import approve
+from cli.signing import now
 from messages.security_module import MintReply, Request
+from security_module.approvals import approved_by
+from security_module.registers import Approver
 from security_module.roles import Role
 from tests.ledger.books import PLAIN, Books, number_of
 from vending.ports import MintRequest
@@ -24,11 +29,13 @@ class FakeModule:
     def __init__(self) -> None:
         self.is_away = False
         self.asked: list[int] = []
+        self.requests: list[MintRequest] = []
 
     def ask(self, role: Role, request: Request) -> MintReply:
         assert role is Role.SWITCH
         assert isinstance(request, MintRequest)
         self.asked.append(request.request_id)
+        self.requests.append(request)
         if self.is_away:
             raise click.ClickException("the security module does not answer")
         return MintReply(tokens=[Secret("12345678901234567890")])
@@ -147,3 +154,52 @@ def test_a_rejection_is_shown(module: FakeModule) -> None:
     assert "rejected" in run("reject", "1", "--user", "luz").output
     assert "already_decided" in run("approve", "1", "--user", "eva").output
     assert module.asked == []
+
+
+def test_two_people_sign_for_an_open_token(module: FakeModule, books: Books, tmp_path: Path) -> None:
+    """Each with a key file of his own; what is signed is shown, and both signatures go to the module with the request."""
+    module.is_away = True
+    words = (
+        "propose",
+        "--kind",
+        "free-token",
+        "--meter",
+        METER,
+        "--units",
+        "2",
+        "--evidence",
+        "case 1",
+        "--user",
+        "ana",
+    )
+    assert run(*words).exit_code == 0
+    assert run("approve", "1", "--user", "luz").exit_code == OPEN_EXIT_CODE
+    passphrase = tmp_path / "passphrase"
+    passphrase.write_text("a long passphrase\n")
+    approvers, files = {}, []
+    for name in ("ana", "luz"):
+        key, file = tmp_path / f"{name}.pem", tmp_path / f"{name}.approval"
+        common = ("--output", str(key), "--passphrase-file", str(passphrase))
+        made = CliRunner().invoke(approve, ["new-key", *common])
+        public_key = made.output.strip()
+        approvers[public_key] = Approver(name=name, public_key=public_key)
+        assert CliRunner().invoke(approve, ["new-key", *common]).exit_code == 1
+        signed = CliRunner().invoke(
+            approve,
+            ["adjustment", "1", "--key", str(key), "--output", str(file), "--passphrase-file", str(passphrase)],
+        )
+        assert signed.exit_code == 0, signed.output
+        assert "kind=credit/0\namount=20\n" in signed.output
+        files += ["--approval", str(file)]
+    module.is_away = False
+    assert run("finish", *files).exit_code == 2
+    finished = run("finish", "1", *files)
+    assert finished.exit_code == 0
+    assert IN_FOURS in finished.output
+    request = module.requests[-1]
+    assert approved_by(request, approvers, now()) == ("ana", "luz")
+    again = CliRunner().invoke(
+        approve,
+        ["adjustment", "1", "--key", str(tmp_path / "ana.pem"), "--output", "x", "--passphrase-file", str(passphrase)],
+    )
+    assert "no token that is still to be made" in again.output

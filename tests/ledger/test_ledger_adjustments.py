@@ -22,9 +22,11 @@ from tests.ledger.books import BLOCKED, INDEBTED, NOW, PLAIN, WATER, Books, numb
 from tests.ledger.test_ledger_check import Count
 from tests.ledger.test_ledger_parking import reversal_of, reverse
 from vending.adjustment import AdjustmentKind, AdjustmentRefusal, AdjustmentRefused, AdjustmentState, Proposal
+from vending.engineering import EngineeringKind, EngineeringRequest
 from vending.money import Centavos
 from vending.order import Busy
 from vending.parked import Parking
+from vending.ports import MintRequest
 from vending.secret import Secret
 
 REFUND, CREDIT = AdjustmentKind.REFUND, AdjustmentKind.CREDIT
@@ -131,6 +133,7 @@ def test_a_free_token_spends_an_identifier_and_neither_money_nor_block(books: Bo
     done = approve(books, propose(books, FREE, meter=PLAIN, units_tenths=300))
     assert done.token is not None
     assert done.is_open
+    assert isinstance(done.token.request, MintRequest)
     ((tid, units),) = done.token.request.tokens
     assert units == 300
     assert tid > sold.token_orders[-1].tid
@@ -149,6 +152,7 @@ def test_the_module_is_asked_by_an_id_that_no_sale_has_and_for_the_meter(books: 
     done = approve(books, propose(books, REPLACEMENT, sale_id=sale.sale_id, units_tenths=10))
     assert done.token is not None
     request = done.token.request
+    assert isinstance(request, MintRequest)
     later = books.sell(books.order(WATER))
     assert sale.sale_id < request.request_id < later.sale_id
     meter = sale.meter
@@ -465,3 +469,31 @@ def _minted(books: Books) -> dict[int, Count]:
         " UNION ALL SELECT digits, units_tenths FROM adjustment_token) AS t WHERE digits IS NOT NULL"
     )
     return {1: Count(row.tokens, row.units)}
+
+
+def test_an_engineers_token_takes_the_next_identifier_and_gives_nothing(books: Books) -> None:
+    """Signed by two as everything else; the sale after it has a later identifier; the module's credit counters do not know it."""
+    books.execute("UPDATE meter SET status = 'blocked' WHERE id = :id", id=PLAIN)
+    done = approve(books, propose(books, AdjustmentKind.POWER_LIMIT, meter=PLAIN, value=3000))
+    books.execute("UPDATE meter SET status = 'active' WHERE id = :id", id=PLAIN)
+    assert done.token is not None
+    request = done.token.request
+    assert isinstance(request, EngineeringRequest)
+    assert (request.kind, request.value) == (EngineeringKind.POWER_LIMIT, 3000)
+    assert books.value("SELECT last_tid FROM meter WHERE id = :id", id=PLAIN) == request.tid
+    stored = adjustments.store_token(books.engine, done.adjustment_id, DIGITS, NOW)
+    assert (stored.value, stored.is_open) == (3000, False)
+    assert books.sell(books.order()).token_orders[0].tid > request.tid
+    assert books.check().agree
+
+
+def test_a_meter_test_has_no_identifier(books: Books) -> None:
+    """Two of them on one meter do not collide."""
+    before = books.value("SELECT last_tid FROM meter WHERE id = :id", id=PLAIN)
+    for _ in range(2):
+        done = approve(books, propose(books, AdjustmentKind.METER_TEST, meter=PLAIN, value=1))
+        assert done.token is not None
+        assert isinstance(done.token.request, EngineeringRequest)
+        assert done.token.request.tid == 0
+    assert books.value("SELECT last_tid FROM meter WHERE id = :id", id=PLAIN) == before
+    assert books.check().agree

@@ -51,6 +51,7 @@ PLANTED = {
     ),
     "token-digits-are-unique": "UPDATE token SET digits = '11111111111111111111' WHERE digits IS NOT NULL",
     "meters-are-past-their-last-token": "UPDATE meter SET last_tid = 1 WHERE id = 2",
+    "key-changes-are-of-their-sales": "INSERT INTO sale_key_change VALUES (:posted, 1, 1, 1, 1, 2, 1, 2, false)",
     "months-hold-what-was-sold": "UPDATE meter SET month_to_date_tenths = 1 WHERE id = 2",
     "ended-sales-have-stored-answers": "UPDATE journal SET answer = NULL WHERE sale_id = :posted",
     "journal-names-existing-sales": "UPDATE journal SET sale_id = NULL WHERE sale_id = :posted",

@@ -1,6 +1,7 @@
 """The settlement file: what stands in it, that it never changes, and that it is the day's totals line by line."""
 
 import hashlib
+import threading
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from tests.ledger.test_ledger_network_terms import agree, terms
 from tests.ledger.test_ledger_parking import park, reversal_of, reverse
 from tests.ledger.test_ledger_settlement import MIDNIGHT, TODAY, TOMORROW, close
 from vending.parked import Parking
-from vending.settlement import LookAtNetworks
+from vending.settlement import LookAtNetworks, NetworksSeen
 
 
 def write(books: Books, directory: Path, day: Any = TODAY, **changes: Any) -> SettlementFile:
@@ -124,3 +125,32 @@ def test_the_look_delivers_each_day_once_and_tells_what_it_could_not_write(sold:
     again = look_at_networks(sold.engine, LookAtNetworks(at=at, directories=(("banco", str(tmp_path)),)))
     assert (again.delivered, again.failed, list(tmp_path.iterdir())) == ((), (), [])
     assert look_at_networks(sold.engine, LookAtNetworks(at=NOW)).delivered == ()
+
+
+def test_of_two_processes_that_look_at_once_one_delivers(
+    sold: Books, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While one writes the files the other leaves them alone; it sees the floats all the same, and finds nothing left afterwards."""
+    at = MIDNIGHT + timedelta(days=1)
+    look = LookAtNetworks(at=at, directories=(("banco", str(tmp_path)),))
+    is_writing, may_go_on = threading.Event(), threading.Event()
+
+    def slowly(*arguments: Any, **more: Any) -> SettlementFile:
+        is_writing.set()
+        assert may_go_on.wait(20)
+        return write_settlement_file(*arguments, **more)
+
+    monkeypatch.setattr("ledger.network_look.write_settlement_file", slowly)
+    seen: list[NetworksSeen] = []
+    first = threading.Thread(target=lambda: seen.append(look_at_networks(sold.engine, look)))
+    first.start()
+    try:
+        assert is_writing.wait(20)
+        monkeypatch.setattr("ledger.network_look.write_settlement_file", write_settlement_file)
+        second = look_at_networks(sold.engine, look)
+    finally:
+        may_go_on.set()
+        first.join(20)
+    assert (second.delivered, second.failed, len(second.floats)) == ((), (), 2)
+    assert len(seen[0].delivered) == 3
+    assert look_at_networks(sold.engine, look).delivered == ()

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from meters.state_file import MeterFileError
-from meters.texts import decimal_text
 from meters.virtual import KEY_CHANGE_TIMEOUT_SECONDS, MeterBlueprint, VirtualMeter
 from sts import (
     BaseDate,
@@ -25,6 +24,7 @@ from sts import (
     tid_at,
 )
 from sts.meter import MeterResult
+from sts.words import decimal_text
 from vending.secret import Secret
 
 KEY = bytes.fromhex("929bd3a415c9420a05ec5ee9f3ce91c3")
@@ -110,7 +110,11 @@ def test_a_water_meter_speaks_in_cubic_metres(tmp_path: Path) -> None:
 def test_a_display_test_adds_nothing(tmp_path: Path) -> None:
     """A class 1 token is accepted without credit."""
     answer = _make(tmp_path / "m.json").enter(meter_test_token(0, 1, 0), at=NOW)
-    assert (answer.is_accepted, answer.credit_added_tenths, answer.sentence_es) == (True, 0, "Aceptado.")
+    assert (answer.is_accepted, answer.credit_added_tenths, answer.sentence_es) == (
+        True,
+        0,
+        "Aceptado: prueba: interruptor.",
+    )
 
 
 def test_a_key_change_survives_between_openings(tmp_path: Path) -> None:

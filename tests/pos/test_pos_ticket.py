@@ -298,6 +298,7 @@ def test_every_answer_code_has_a_text() -> None:
         "14",
         "62",
         "56",
+        "75",
         "76",
         "78",
         "13",
@@ -330,3 +331,25 @@ def test_paper_too_narrow_for_a_pin_is_refused() -> None:
     """A PIN is never broken."""
     with pytest.raises(ValueError, match="too few"):
         Paper(COLUMNS_MIN - 1)
+
+
+def test_a_key_change_stands_before_the_credit_and_says_so() -> None:
+    """Its codes have titles of their own, in order, and nobody can take the credit for the first code."""
+    codes = (Secret("11112222333344445555"), Secret("66667777888899990000"))
+    ticket = replace(TICKET, pins=(*codes, *TICKET.pins), sale=replace(TICKET.sale, key_change_tokens=2))
+    lines = [line.strip(" │║|") for line in render_ticket(ticket).splitlines()]
+    text = " ".join(" ".join(lines).split())
+    assert "PRIMERO digite estos códigos de cambio de clave, en orden, luego la recarga" in text
+    wanted = [
+        "PRIMERO digite",
+        "CAMBIO DE CLAVE 1 DE 2",
+        "1111 2222 3333 4444 5555",
+        "CAMBIO DE CLAVE 2 DE 2",
+        "6666 7777 8888 9999 0000",
+        "DESPUÉS digite la recarga",
+        "1234 5678 9012 3456 7890",
+        "Antes del cambio de clave",
+    ]
+    places = [text.index(each) for each in wanted]
+    assert places == sorted(places)
+    assert "FIRST enter these key-change codes" in " ".join(render_ticket(ticket, language=ENGLISH).split())

@@ -211,7 +211,9 @@ def test_another_modules_key_verifies_nothing(lines: list[str]) -> None:
 
 def test_a_mint_record_is_canonical() -> None:
     """The line that is written out for speed is the JSON of its fields."""
-    line = mint_line(7, NOW.isoformat(), a_mint(1, charged=None).request, Status.OK, bytes(32))
+    request = a_mint(1, charged=None).request
+    assert isinstance(request, MintRequest)
+    line = mint_line(7, NOW.isoformat(), request, Status.OK, bytes(32))
     assert canonical(json.loads(line)) == line
 
 
@@ -306,7 +308,7 @@ def test_changed_registers_are_recorded_at_the_next_start(path: Path, keys: Modu
         log.start(to_public_document(keys))
     acts = [json.loads(line) for line in export(path, None, None)][1:]
     seen = [(each["act"], each["details"].get("register")) for each in acts if each["kind"] == "act"]
-    loaded = [("key_loaded", each) for each in (1, 2, 3, 4, 10, 11)]
+    loaded = [("key_loaded", each) for each in (1, 2, 3, 4, 5, 10, 11, 12, 13, 14, 15)]
     assert seen == [
         ("start", None),
         *loaded,

@@ -221,6 +221,7 @@ def test_a_vending_key_is_rotated(made: tuple[Outcome, Screen]) -> None:
     old, new = changed.keys.vending[21], changed.keys.vending[23]
     assert (old.key, old.issued_until) == (opened.keys.vending[21].key, datetime(2026, 6, 1, tzinfo=UTC))
     assert (new.key_revision_number, new.kcv, new.issued_until) == (2, kcv, None)
+    assert new.replaces == {21}
     for wrong in (21, 99):
         with pytest.raises(CannotReplace):
             add_vending(changed.keys, new, wrong, None)

@@ -12,12 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from security_module import key_store
 from security_module.ceremony import AlreadyInitialised, init
 from security_module.custody import upgrade
 from security_module.key_store import load, read_passphrase, seal, unseal, unseal_with_passphrase, write_private
 from security_module.layout import Layout
 from security_module.main import open_keys, passphrase_file
 from security_module.registers import ModuleKeys, Sender, VendingRegister
+from security_module.roles import Role
 from security_module.sealed_store import StoreError, kek_from_passphrase
 from vending.secret import Secret
 
@@ -179,7 +181,7 @@ def test_init_without_test_keys_holds_no_register(tmp_path: Path) -> None:
     """A production module starts empty; its certificates are there."""
     keys = init(tmp_path / "module", seed_test_keys=False, now=datetime(2026, 1, 1, tzinfo=UTC))
     assert (dict(keys.vending), dict(keys.mac)) == ({}, {})
-    assert sorted(client.name for client in keys.clients.values()) == ["auditor", "manufacturer", "operator", "switch"]
+    assert sorted(client.name for client in keys.clients.values()) == sorted(role.value for role in Role)
 
 
 def test_broken_registers_cannot_be_made(keys: ModuleKeys) -> None:
@@ -192,3 +194,11 @@ def test_broken_registers_cannot_be_made(keys: ModuleKeys) -> None:
         replace(keys.mac[10], key=Secret(b"short"))
     with pytest.raises(ValueError, match="either"):
         replace(keys, vending={10: replace(keys.vending[1], register_id=10)})
+
+
+def test_one_certificate_under_two_roles_is_refused(keys: ModuleKeys) -> None:
+    """A store that somebody wrote so is not opened: several roles never meet on one certificate."""
+    document = key_store._to_document(keys)
+    document["clients"].append({**document["clients"][0], "role": Role.ENGINEER.value})
+    with pytest.raises(StoreError, match="two roles"):
+        key_store._from_document(document)

@@ -19,25 +19,31 @@ from messages.security_module import (
     CountersReply,
     DecoderKey,
     DecoderKeyReply,
+    EngineeringKind,
+    EngineeringRequest,
     FindMints,
     FindMintsReply,
     FrameReader,
     GenerateMac,
     Identify,
     IdentifyReply,
+    KeyChangeRequest,
     LinkError,
     ListMints,
     ListMintsReply,
     MacKey,
     MacReply,
     MacVerified,
+    MakeSessionKey,
     MintReply,
     MintRequest,
     ReadCounters,
     Refused,
     Reply,
     Request,
+    RetireKey,
     Status,
+    TakeSessionKey,
     VerifyMac,
     VerifyToken,
     VerifyTokenReply,
@@ -146,7 +152,9 @@ def test_a_minted_token_opens_on_its_meter(bench: Bench, register_id: int, algor
         assert isinstance(opened, UnitCredit)
         assert (opened.subclass, opened.tid, opened.units_tenths) == (subclass, tid, units)
         asked = VerifyToken(pan=PAN, tariff_index=1, token=token, **meter)
-        assert bench.ask(asked) == VerifyTokenReply(token_class=0, subclass=subclass, tid=tid, units_tenths=units)
+        said = bench.ask(asked)
+        assert isinstance(said, VerifyTokenReply)
+        assert (said.token_class, said.subclass, said.tid, said.amount) == (0, subclass, tid, units)
         elsewhere = bench.ask(replace(asked, tariff_index=2))
         assert elsewhere == Refused(command=Command.VERIFY_TOKEN, status=Status.TOKEN_INVALID)
 
@@ -200,18 +208,45 @@ REQUESTS: dict[Command, Request] = {
     Command.LIST_MINTS: ListMints(day=NOW.date(), after_sequence=0),
     Command.FIND_MINTS: FindMints(request_ids=(1, 2)),
     Command.ACCEPT_CLOCK: AcceptClock(),
+    Command.ENGINEERING: EngineeringRequest(
+        request_id=3,
+        register_id=1,
+        pan=PAN,
+        tariff_index=1,
+        encryption_algorithm=7,
+        kind=EngineeringKind.CLEAR_TAMPER,
+        value=0,
+        tid=TID,
+    ),
+    Command.METER_KEY_CHANGE: KeyChangeRequest(
+        request_id=4,
+        from_register_id=1,
+        to_register_id=5,
+        pan=PAN,
+        from_tariff_index=1,
+        to_tariff_index=1,
+        encryption_algorithm=7,
+        sections=2,
+    ),
+    Command.MAKE_SESSION_KEY: MakeSessionKey(zone_register_id=12, generation=1),
+    Command.TAKE_SESSION_KEY: TakeSessionKey(zone_register_id=12, generation=1, kcv="000000", wrapped=bytes(80)),
+    Command.RETIRE_KEY: RetireKey(zone_register_id=12, key=X919, seconds=5),
 }
 ALLOWED = {
-    Role.SWITCH: "MT VT MG MV ID",
+    Role.SWITCH: "MT KC VT MG MV GK TK RK ID",
+    Role.ENGINEER: "EN KC VT ID",
     Role.MANUFACTURER: "DK ID",
-    Role.AUDITOR: "CT LM FM ID",
+    Role.AUDITOR: "CT LM FM VT ID",
     Role.OPERATOR: "CT AC ID",
+    Role.CUSTODIAN: "ID",
+    Role.VENDOR_TERMINAL: "ID",
 }
 
 
 @pytest.mark.parametrize("role", list(Role))
 def test_a_role_may_ask_what_is_its_own(bench: Bench, role: Role) -> None:
-    """Everything else is answered with `permission`, and does nothing."""
+    """Everything else is answered with `permission`, and does nothing; every command of the protocol is tried."""
+    assert {*REQUESTS, Command.UNKNOWN} == set(Command)
     for command, request in REQUESTS.items():
         reply = bench.ask(request, role)
         is_refused = reply == Refused(command=command, status=Status.PERMISSION)
@@ -313,6 +348,7 @@ def test_identify_and_counters(bench: Bench, keys: ModuleKeys) -> None:
         (2, 0, 0, 0),
         (3, 0, 0, 0),
         (4, 0, 0, 0),
+        (5, 0, 0, 0),
     ]
 
 

@@ -29,7 +29,7 @@ def test_show_names_every_register_by_its_check_value(directory: Path, keys: Mod
     assert {each["register"]: each["kcv"] for each in shown["vending"] + shown["mac"]} == {
         value.register_id: value.kcv for value in keys.check_values()
     }
-    assert [each["tokens"] for each in shown["vending"]] == [0, 0, 0, 0]
+    assert [each["tokens"] for each in shown["vending"]] == [0, 0, 0, 0, 0]
     secrets = [each.key for each in keys.vending.values()] + [each.key for each in keys.mac.values()]
     assert not any(each.reveal().hex() in output for each in secrets)
 

@@ -10,12 +10,16 @@ from hypothesis import strategies as st
 from messages.security_module import (
     FRAME_OCTETS_MAX,
     AcceptClock,
+    Approval,
     CheckValue,
     ClockAccepted,
     Command,
     CountersReply,
     DecoderKey,
     DecoderKeyReply,
+    EngineeringKind,
+    EngineeringReply,
+    EngineeringRequest,
     FieldError,
     FindMints,
     FindMintsReply,
@@ -23,6 +27,8 @@ from messages.security_module import (
     GenerateMac,
     Identify,
     IdentifyReply,
+    KeyChangeReply,
+    KeyChangeRequest,
     LinkError,
     ListMints,
     ListMintsReply,
@@ -64,6 +70,15 @@ MAC_KEY = st.builds(
 )
 TOKENS = st.lists(st.tuples(st.integers(0, 0xFFFFFF), st.integers(1, 18_201_624).map(Tenths)), min_size=1, max_size=16)
 METER = {"register_id": U16, "pan": DIGITS_18, "tariff_index": TARIFF_INDEX, "encryption_algorithm": OCTET}
+APPROVALS = st.lists(
+    st.builds(
+        Approval,
+        public_key=st.binary(min_size=32, max_size=32),
+        expires_unix_seconds=st.integers(0, 2**40),
+        signature=st.binary(min_size=64, max_size=64),
+    ),
+    max_size=4,
+).map(tuple)
 REQUESTS = st.one_of(
     st.builds(
         MintRequest,
@@ -71,6 +86,15 @@ REQUESTS = st.one_of(
         subclass=st.integers(0, 3),
         tokens=TOKENS.map(tuple),
         charged_centavos=st.none() | st.integers(0, 10**15).map(Centavos),
+        **METER,
+    ),
+    st.builds(
+        MintRequest,
+        request_id=U64,
+        subclass=st.integers(0, 3),
+        tokens=TOKENS.map(tuple),
+        charged_centavos=st.just(Centavos(0)),
+        approvals=APPROVALS,
         **METER,
     ),
     st.builds(VerifyToken, token=DIGITS_20.map(Secret), **METER),
@@ -82,6 +106,36 @@ REQUESTS = st.one_of(
     st.builds(ListMints, day=st.dates(), after_sequence=U64),
     st.builds(FindMints, request_ids=st.lists(U64, min_size=1, max_size=9).map(tuple)),
     st.just(AcceptClock()),
+    st.builds(
+        EngineeringRequest,
+        request_id=U64,
+        kind=st.sampled_from([kind for kind in EngineeringKind if not kind.is_test]),
+        value=st.just(0),
+        tid=st.integers(0, 0xFFFFFF),
+        approvals=APPROVALS,
+        **METER,
+    ),
+    st.builds(
+        EngineeringRequest,
+        request_id=U64,
+        kind=st.just(EngineeringKind.TEST),
+        value=st.integers(0, 2**36 - 1),
+        tid=st.just(0),
+        maker_code=OCTET,
+        **METER,
+    ),
+    st.builds(
+        KeyChangeRequest,
+        request_id=U64,
+        from_register_id=U16,
+        to_register_id=U16,
+        pan=DIGITS_18,
+        from_tariff_index=TARIFF_INDEX,
+        to_tariff_index=TARIFF_INDEX,
+        encryption_algorithm=OCTET,
+        sections=st.integers(2, 4),
+        approvals=APPROVALS,
+    ),
 )
 COUNTS = st.builds(RegisterCount, register_id=U16, requests=U64, tokens=U64, units_tenths=U64)
 REPLIES = st.one_of(
@@ -90,9 +144,12 @@ REPLIES = st.one_of(
         VerifyTokenReply,
         token_class=OCTET,
         subclass=OCTET,
-        tid=st.integers(0, 0xFFFFFF),
-        units_tenths=st.integers(0, 2**32 - 1).map(Tenths),
+        tid=st.none() | st.integers(0, 0xFFFFFF),
+        amount=st.integers(-(2**63), 2**63 - 1),
+        words=st.text(max_size=60),
     ),
+    st.builds(EngineeringReply, token=DIGITS_20.map(Secret)),
+    st.builds(KeyChangeReply, tokens=st.lists(DIGITS_20.map(Secret), min_size=2, max_size=4).map(tuple)),
     st.builds(MacReply, mac=st.binary(min_size=8, max_size=8)),
     st.just(MacVerified()),
     st.builds(CountersReply, counts=st.lists(COUNTS, max_size=5).map(tuple)),
@@ -286,6 +343,7 @@ def test_codes_are_unique_and_refusals_are_marked() -> None:
     assert all(len(code) == 2 and code.isdigit() for code in codes)
     undecided = {Status.OK, Status.MAC_MISMATCH, Status.TOKEN_INVALID, Status.OVERLOADED, Status.STOPPING}
     undecided |= {Status.PERMISSION, Status.INTERNAL_ERROR, Status.CLOCK_IN_DOUBT}
+    undecided |= {Status.APPROVAL_NEEDED, Status.APPROVAL_INVALID}
     assert {status for status in Status if not status.is_refusal} == undecided
 
 

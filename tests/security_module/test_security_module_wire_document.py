@@ -6,6 +6,7 @@ from pathlib import Path
 
 from messages.security_module import (
     Command,
+    EngineeringRequest,
     FrameReader,
     MacReply,
     MintReply,
@@ -17,6 +18,7 @@ from messages.security_module import (
     encode_reply,
     encode_request,
 )
+from vending.engineering import approval_octets
 from vending.money import Centavos
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "wire" / "security-module.md").read_text(encoding="utf-8")
@@ -60,6 +62,19 @@ def test_the_frames_mean_what_the_document_says() -> None:
     replies = [decode_reply(body)[1] for body in read if body[9:11] in (b"MH", b"MW")]
     assert MacReply(mac=bytes.fromhex("1122334455667788")) in replies
     assert Refused(command=Command.VERIFY_MAC, status=Status.MAC_MISMATCH) in replies
+
+
+def test_the_signed_text_is_that_of_the_frame_with_an_approval() -> None:
+    """The lines that the document shows are those that are signed for its last example."""
+    requests = [decode_request(body)[1] for body in bodies() if body[9:11] == b"EN"]
+    (request,) = [each for each in requests if isinstance(each, EngineeringRequest) and each.approvals]
+    (shown,) = re.findall(r"```\n(eudora approval 1\n(?:\w+=.*\n)+)```", DOCUMENT)
+    assert approval_octets(request, request.approvals[0].expires_unix_seconds).decode() == shown
+
+
+def bodies() -> list[bytes]:
+    """Every frame of the document without its length."""
+    return [next(FrameReader().receive(frame)) for frame in frames()]
 
 
 def test_the_status_table_is_the_enum() -> None:

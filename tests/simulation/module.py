@@ -16,6 +16,7 @@ from tests.simulation import town
 from tests.simulation.faults import CrashPoint, ModuleMode
 from tests.simulation.process import Process
 from tests.simulation.setting import Setting
+from vending.engineering import KeyChangeRequest
 from vending.ports import MacKey, MacMismatch, MintRequest, ModuleOutcomeUnknown, ModuleRefused, ModuleUnavailable
 from vending.secret import Secret
 
@@ -67,6 +68,13 @@ class SimulatedModule:
             self._setting.violation(f"the module gave other digits for sale {request.request_id}")
         return tokens
 
+    def change_key(self, request: KeyChangeRequest) -> list[Secret[str]]:
+        """Decide for ever, then compute."""
+        (decision,) = self._log.decide([Candidate(request=request, refusal=Status.OK)])
+        if decision.status is not Status.OK:
+            raise ModuleRefused(decision.status.code, decision.status.meaning)
+        return self._mint.key_change(request)
+
     def generate(self, key: MacKey, data: bytes) -> bytes:
         """Make a MAC."""
         return self._macs.generate(key, data)
@@ -89,6 +97,12 @@ class ModuleLink:
         """See the port."""
         points = (CrashPoint.MINT_BEFORE, CrashPoint.MINT_ASKED, CrashPoint.MINTED)
         return self._ask(lambda: self._module.mint(request), points, timeout_seconds)
+
+    def change_key(
+        self, request: KeyChangeRequest, *, timeout_seconds: float | None = None
+    ) -> Deferred[Sequence[Secret[str]]]:
+        """See the port."""
+        return self._ask(lambda: self._module.change_key(request), (None, None, None), timeout_seconds)
 
     def generate_mac(self, key: MacKey, data: bytes) -> Deferred[bytes]:
         """See the port."""

@@ -26,6 +26,7 @@ from tests.switch.fakes import HANG as HANG
 from tests.switch.fakes import Fake as Fake
 from tests.switch.fakes import Hang as Hang
 from vending.deductions import Taken
+from vending.engineering import KeyChangeRequest
 from vending.money import Centavos, RateE4, Tenths
 from vending.order import (
     AdviceOrder,
@@ -269,6 +270,7 @@ class FakeModule:
     def __init__(self, events: list[str]) -> None:
         self.mint_timeouts: list[float | None] = []
         self.verify_timeouts: list[float | None] = []
+        self.key_changing: Fake[KeyChangeRequest, Sequence[Secret[str]]] = Fake("key change", events, self._change_key)
         self.minting: Fake[MintRequest, Sequence[Secret[str]]] = Fake("mint", events, self._mint)
         self.signing: Fake[tuple[MacKey, bytes], bytes] = Fake("sign", events, lambda asked: mac_of(*asked))
         self.verifying: Fake[tuple[MacKey, bytes, bytes], None] = Fake("verify", events, self._verify)
@@ -276,6 +278,10 @@ class FakeModule:
     @staticmethod
     def _mint(asked: MintRequest) -> Sequence[Secret[str]]:
         return [Secret(f"{int(PIN) + position:020d}") for position in range(len(asked.tokens))]
+
+    @staticmethod
+    def _change_key(asked: KeyChangeRequest) -> Sequence[Secret[str]]:
+        return [Secret(f"{7 * 10**19 + asked.request_id * 10 + section:020d}") for section in range(asked.sections)]
 
     @staticmethod
     def _verify(asked: tuple[MacKey, bytes, bytes]) -> None:
@@ -287,6 +293,12 @@ class FakeModule:
         """See `vending.ports.SecurityModule`."""
         self.mint_timeouts.append(timeout_seconds)
         return self.minting.submit(request)
+
+    def change_key(
+        self, request: KeyChangeRequest, *, timeout_seconds: float | None = None
+    ) -> Deferred[Sequence[Secret[str]]]:
+        """See `vending.ports.SecurityModule`."""
+        return self.key_changing.submit(request)
 
     def generate_mac(self, key: MacKey, data: bytes) -> Deferred[bytes]:
         """See `vending.ports.SecurityModule`."""

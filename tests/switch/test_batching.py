@@ -242,3 +242,70 @@ def test_an_item_whose_deadline_passed_while_it_waited_is_in_no_batch() -> None:
     assert sum(late) == 4
     assert idle.called
     assert batcher.is_idle
+
+
+def network_of(item: str) -> str:
+    """The first letter of an item says whose it is."""
+    return item[0]
+
+
+def test_networks_take_turns_in_a_batch() -> None:
+    """One item of each, then a second: whoever has one item waiting is in the next batch, however many another has."""
+    bench = Bench(network_of=network_of, batch_items_max=6)
+    bench.submit("x0", *(f"x{number}" for number in range(1, 9)), "y1", "z1", "y2")
+    bench.worker.answer()
+    bench.worker.answer()
+    assert bench.worker.batches == [["x0"], ["x1", "y1", "z1", "x2", "y2", "x3"], ["x4", "x5", "x6", "x7", "x8"]]
+
+
+def test_a_network_that_was_served_last_comes_first_in_the_next_batch_of_all() -> None:
+    """Where a batch is too small for all, nobody is first every time."""
+    bench = Bench(network_of=network_of, batch_items_max=2)
+    bench.submit("x0", "x1", "y1", "z1", "x2", "y2", "z2")
+    for _ in range(3):
+        bench.worker.answer()
+    assert bench.worker.batches == [["x0"], ["x1", "y1"], ["z1", "x2"], ["y2", "z2"]]
+
+
+def test_one_networks_part_of_a_batch_has_a_limit_where_there_are_others() -> None:
+    """A backlog goes in parts, so that what comes next for another network waits for a part and not for all of it."""
+    bench = Bench(network_of=network_of, batch_items_max=128)
+    bench.submit("y", *(f"x{number}" for number in range(100)))
+    for _ in range(3):
+        bench.worker.answer()
+    assert [len(batch) for batch in bench.worker.batches] == [1, 64, 36]
+    alone = Bench(network_of=network_of, batch_items_max=128)
+    alone.submit(*(f"x{number}" for number in range(101)))
+    alone.worker.answer()
+    assert [len(batch) for batch in alone.worker.batches] == [1, 100]
+
+
+def test_a_network_fills_its_own_share_of_the_queue_only() -> None:
+    """The one that has too much waiting is refused; the other is taken, up to the same limit."""
+    bench = Bench(network_of=network_of, queue_items_max=8)
+    bench.submit("y0", *(f"x{number}" for number in range(4)))
+    with pytest.raises(QueueFull):
+        bench.batcher.submit("x4")
+    bench.submit(*(f"y{number}" for number in range(1, 5)))
+    with pytest.raises(QueueFull):
+        bench.batcher.submit("y5")
+    assert bench.batcher.waiting_items == 8
+    for _ in range(2):
+        bench.worker.answer()
+    assert len(bench.got) == 9
+    assert bench.batcher.is_idle
+
+
+def test_late_items_of_one_network_do_not_take_the_place_of_anothers() -> None:
+    """They are passed over, and the batch is of those in time."""
+    clock, worker, got = Clock(), Worker(), []
+    batcher: Batcher[str, str] = Batcher(
+        [worker.send], at_end_of_turn=at_once, now=clock.seconds, network_of=network_of, batch_items_max=2
+    )
+    for item, deadline in (("x0", 9.0), ("x1", 1.0), ("x2", 1.0), ("y1", 9.0), ("x3", 9.0)):
+        batcher.submit(item, deadline=deadline).addCallbacks(got.append, lambda failure: got.append(failure.type))
+    clock.advance(5)
+    worker.answer()
+    worker.answer()
+    assert worker.batches == [["x0"], ["y1", "x3"]]
+    assert got.count(TooLate) == 2

@@ -214,6 +214,18 @@ def test_without_the_right_mac_nothing_is_looked_at(message: IsoMessage) -> None
     assert set(bench.events) == {"verify asked", "verify failed", "answer left"}
 
 
+def test_a_connection_is_proven_from_a_right_mac_to_a_wrong_one() -> None:
+    """What a network does for nothing is charged by this: an echo proves nothing, and a wrong MAC takes the proof away."""
+    bench = Bench()
+    proven = []
+    right = signed(recharge())
+    echo, wrong = DATAFONO.encode(network("301")), right[:-1] + bytes([right[-1] ^ 1])
+    for body in (echo, wrong, right, echo, wrong):
+        bench.send_octets(TPDU.octets + body)
+        proven.append(bench.context.is_proven)
+    assert proven == [False, False, True, True, False]
+
+
 @pytest.mark.parametrize("message", [recharge(), inquiry(), reversal()], ids=lambda message: message.mti)
 @pytest.mark.parametrize(
     ("error", "code"),

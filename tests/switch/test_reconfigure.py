@@ -27,10 +27,20 @@ class FakeNetworks:
         self.applied: list[Any] = []
         self.refuses: list[Complaint] = []
         self.keeps: list[Complaint] = []
+        self.order: list[str] = []
+
+    async def prepare(self, sections: Any) -> None:
+        """Note it."""
+        self.order.append(f"prepare {', '.join(sections)}")
+
+    def settle(self) -> None:
+        """Note it."""
+        self.order.append("settle")
 
     def apply(self, sections: Any, contexts: Any) -> list[Complaint]:
         """Note them."""
         assert contexts == {}
+        self.order.append("apply")
         if self.refuses:
             raise CannotApply(self.refuses)
         self.applied.append(sections)
@@ -127,6 +137,8 @@ def test_what_the_networks_refuse_is_told(bench: Bench) -> None:
     bench.networks.refuses = [Complaint(key="acquirers.x.listen_port", text="cannot be opened")]
     bench.subject.ask()
     assert bench.subject.last.complaints == tuple(bench.networks.refuses)
+    # The supervisor hears which sockets are served now, whatever came of it.
+    assert bench.networks.order == ["prepare x", "apply", "settle"]
 
 
 def test_certificates_that_cannot_be_used_are_told_before_anything_is_changed(bench: Bench) -> None:

@@ -36,7 +36,7 @@ def test_the_right_mac_passes_and_covers_all_that_stands_before_it() -> None:
     """The module gets the terminal's key, the octets and the MAC."""
     module = FakeModule([])
     body = signed(recharge())
-    assert _result(_seal(module).verify(DATAFONO.decode(body), body, "TERM0001")) is None
+    assert _result(_seal(module).verify(DATAFONO.decode(body), body, "TERM0001")) == mac_key()
     assert module.verifying.asked == [(mac_key(), body[:-8], body[-8:])]
 
 

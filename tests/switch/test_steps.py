@@ -1,4 +1,6 @@
 from collections.abc import Awaitable, Callable
+from dataclasses import fields
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -7,11 +9,33 @@ from twisted.python.failure import Failure
 
 from ledger.errors import LedgerOutcomeUnknown, LedgerUnavailable
 from switch.batching import QueueFull
-from switch.steps import Books
+from switch.steps import Books, network_of
 from tests.switch.sale_bench import Fake
+from vending.order import (
+    AdviceOrder,
+    AnswerRecord,
+    Inquiry,
+    LastAnswerInquiry,
+    RequestKey,
+    ReservedSale,
+    ReversalOrder,
+    SaleOrder,
+    SalePost,
+    SaleVoid,
+    UndeliveredAnswer,
+    UnresolvedLook,
+)
 from vending.response_code import Refusal, ResponseCode
+from vending.settlement import CutOverOrder, TotalsOrder
 
 STEPS = ["reserve", "post", "inquire", "find_original", "advise", "last_answer"]
+_KEY = RequestKey(
+    acquirer_id="red",
+    terminal_id="T0000001",
+    transmitted_at=datetime(2026, 8, 3, 12, tzinfo=UTC),
+    stan="000001",
+    message_class="0200",
+)
 UNAVAILABLE, UNKNOWN, FULL = LedgerUnavailable("no server"), LedgerOutcomeUnknown("lost"), QueueFull()
 
 
@@ -81,3 +105,30 @@ def test_a_fault_is_not_made_a_refusal(step: str) -> None:
     fakes[step].plan(ZeroDivisionError())
     with pytest.raises(ZeroDivisionError):
         _ask(books, step)
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        *(SaleOrder, AnswerRecord, ReversalOrder, AdviceOrder, TotalsOrder, UndeliveredAnswer),
+        *(Inquiry, LastAnswerInquiry, CutOverOrder, SalePost, SaleVoid),
+    ],
+)
+def test_every_item_that_a_network_causes_is_known_as_its_own(item: type) -> None:
+    """Batches are shared out by network, so an item that nobody is named for would stand in the line of all."""
+    names = {field.name for field in fields(item)}
+    made: Any = object.__new__(item)
+    if "key" in names:
+        object.__setattr__(made, "key", _KEY)
+    elif "sale" in names:
+        sale = object.__new__(ReservedSale)
+        object.__setattr__(sale, "key", _KEY)
+        object.__setattr__(made, "sale", sale)
+    else:
+        object.__setattr__(made, "acquirer_id", _KEY.acquirer_id)
+    assert network_of(made) == "red"
+
+
+def test_what_belongs_to_no_network_stands_in_a_line_of_its_own() -> None:
+    """The resolver's look and the closing of days are the process's own work."""
+    assert network_of(UnresolvedLook(sale_id=1)) == ""

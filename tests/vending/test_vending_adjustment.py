@@ -64,7 +64,7 @@ def make(kind: AdjustmentKind, **changes: object) -> Proposal:
         "evidence": "caso 1",
         "sale_id": 5,
         "amount_centavos": 100 if kind.gives_money else 0,
-        "units_tenths": 0 if kind.gives_money else 10,
+        "units_tenths": 0 if kind.gives_money or kind.engineering is not None else 10,
     }
     return Proposal(**{**values, **changes})  # type: ignore[arg-type]
 
@@ -230,13 +230,14 @@ def test_a_sale_that_is_not_posted_or_was_reversed_gives_nothing_back() -> None:
 def test_a_meter_is_touched_only_when_it_is_free(
     kind: AdjustmentKind, is_blocked: bool, is_held: bool, free: int
 ) -> None:
-    """A refund leaves it alone; a blocked meter gets no token; one free token a month; never while a sale holds it."""
+    """A refund leaves it alone; a blocked meter gets no units, but it is worked on; one free token a month; never while a sale holds it."""
     meter = replace(METER, is_blocked=is_blocked, is_held=is_held, free_tokens_in_month=free)
     may = (
         kind is AdjustmentKind.REFUND
         or (kind is AdjustmentKind.CREDIT and not is_held)
         or (kind is AdjustmentKind.REPLACEMENT_TOKEN and not is_held and not is_blocked)
         or (kind is AdjustmentKind.FREE_TOKEN and not is_held and not is_blocked and free == 0)
+        or (kind.engineering is not None and not is_held)
     )
     if may:
         check_meter(kind, meter)

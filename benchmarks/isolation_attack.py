@@ -1,0 +1,240 @@
+"""What `benchmarks.isolation` does to one network's port: ``python -m benchmarks.isolation_attack ATTACK DIALECT SECONDS HOST PORT``.
+
+Each attack goes on as fast as it can for so many seconds and then prints one JSON object: how many octets and connections it got through.
+"""
+
+import json
+import os
+import random
+import selectors
+import socket
+import struct
+import sys
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime
+from time import monotonic
+
+from messages.framing import write_frame, write_keep_alive
+from messages.iso_message import IsoMessage
+from messages.tpdu import Tpdu
+from messages.wire import WIRES, Wire
+from pos import requests
+from pos.mac import signer
+from pos.requests import Moment
+from pos.speech import speech_of
+from pos.store import TerminalIdentity
+from vending.money import Centavos
+from vending.ports import MacScheme
+from vending.secret import Secret
+
+CONNECTIONS = 16
+HELD_CONNECTIONS = 400
+"""Below what one address may have."""
+
+BLOB_OCTETS = 1 << 18
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+IDENTITY = TerminalIdentity(
+    terminal_id="X0000001",
+    merchant_id="NADIE".ljust(15),
+    nii="001",
+    mac_scheme=MacScheme.X9_19,
+    mac_key=Secret(bytes(range(16))),
+)
+"""A terminal that nobody knows, with a key of its own: all its MACs are wrong."""
+
+
+class Attack:
+    """One attack on one dialect's port."""
+
+    def __init__(self, dialect: str, address: tuple[str, int], until: float, now: Callable[[], datetime]) -> None:
+        self.octets = self.connections = 0
+        self._wire: Wire = WIRES[dialect]
+        self._speech = speech_of(dialect, now)
+        self._address = address
+        self._until = until
+        self._now = now
+        self._random = random.Random(1)
+
+    # Blobs.
+
+    def _frame(self, body: bytes) -> bytes:
+        return write_frame(self._wire.frame_style, body)
+
+    def _message(self, message: IsoMessage) -> bytes:
+        octets = requests.seal(message, signer(IDENTITY.mac_scheme, IDENTITY.mac_key), self._speech)
+        return self._frame((Tpdu(destination="0001", source="0002").octets if self._wire.has_tpdu else b"") + octets)
+
+    def _repeated(self, make: Callable[[int], bytes], different: int = 1000) -> bytes:
+        pieces = [make(number) for number in range(1, different + 1)]
+        whole = b"".join(pieces)
+        return whole * max(1, BLOB_OCTETS // len(whole))
+
+    def _moment(self, number: int) -> Moment:
+        return Moment(stan=f"{number:06}", transmitted_at=self._now())
+
+    def _echoes(self) -> bytes:
+        return self._repeated(
+            lambda number: self._message(requests.network(IDENTITY, self._moment(number), requests.ECHO))
+        )
+
+    def _false_sales(self) -> bytes:
+        return self._repeated(
+            lambda number: self._message(
+                requests.recharge(
+                    IDENTITY, self._moment(number), meter_number="37000000002", paid_centavos=Centavos(2_000_000)
+                )
+            )
+        )
+
+    def _noise_frames(self) -> bytes:
+        return self._repeated(lambda _: self._frame(self._random.randbytes(self._random.randrange(20, 300))))
+
+    def _length(self, octets: int) -> bytes:
+        return octets.to_bytes(2, "big") if self._wire.frame_style.prefix_octets == 2 else b"%04d" % min(octets, 9999)
+
+    # Attacks.
+
+    def noise(self) -> None:
+        """Octets without sense; each connection ends at the first length that cannot be."""
+        self._flood(os.urandom(BLOB_OCTETS))
+
+    def noise_frames(self) -> None:
+        """Whole frames of random octets."""
+        self._flood(self._noise_frames())
+
+    def keep_alives(self) -> None:
+        """Frames of length zero."""
+        self._flood(write_keep_alive(self._wire.frame_style) * (BLOB_OCTETS // 4))
+
+    def echoes(self) -> None:
+        """Valid echoes, whose answers are read."""
+        self._flood(self._echoes())
+
+    def false_sales(self) -> None:
+        """Valid recharges of a terminal that nobody knows, with wrong MACs."""
+        self._flood(self._false_sales())
+
+    def reads_nothing(self) -> None:
+        """Valid echoes, whose answers are never read."""
+        self._flood(self._echoes(), is_reading=False)
+
+    def octet_by_octet(self) -> None:
+        """Valid echoes on many connections, one octet at a time."""
+        self._flood(self._echoes(), connections=HELD_CONNECTIONS // 2, octets_per_write=1)
+
+    def half_frames(self) -> None:
+        """The beginning of a frame and silence; the oldest connection is cut for a new one."""
+        self._storm(self._length(500) + bytes(20), held=HELD_CONNECTIONS)
+
+    def huge_lengths(self) -> None:
+        """A length that no frame may have."""
+        self._storm(self._length(0xFFFF) + bytes(20), held=8)
+
+    def connections_storm(self) -> None:
+        """Connections that are cut at once."""
+        self._storm(b"", held=0)
+
+    # How.
+
+    def _flood(
+        self,
+        blob: bytes,
+        *,
+        connections: int = CONNECTIONS,
+        is_reading: bool = True,
+        octets_per_write: int = BLOB_OCTETS,
+    ) -> None:
+        selector = selectors.DefaultSelector()
+        events = selectors.EVENT_WRITE | (selectors.EVENT_READ if is_reading else 0)
+        at: dict[socket.socket, int] = {}
+        while monotonic() < self._until:
+            while len(at) < connections:
+                link = self._connect()
+                if link is None:
+                    break
+                at[link] = 0
+                selector.register(link, events)
+            for key, ready in selector.select(0.01):
+                link = key.fileobj  # type: ignore[assignment]
+                assert isinstance(link, socket.socket)
+                try:
+                    if ready & selectors.EVENT_READ and not link.recv(1 << 18):
+                        raise ConnectionResetError
+                    if ready & selectors.EVENT_WRITE:
+                        start = at[link]
+                        sent = link.send(memoryview(blob)[start : start + octets_per_write])
+                        self.octets += sent
+                        at[link] = (start + sent) % len(blob)
+                except BlockingIOError:
+                    continue
+                except OSError:
+                    selector.unregister(link)
+                    del at[link]
+                    link.close()
+
+    def _storm(self, first_octets: bytes, *, held: int) -> None:
+        links: deque[socket.socket] = deque()
+        while monotonic() < self._until:
+            link = self._connect()
+            if link is None:
+                continue
+            try:
+                if first_octets:
+                    self.octets += link.send(first_octets)
+            except OSError:
+                pass
+            links.append(link)
+            while len(links) > held:
+                links.popleft().close()
+
+    def _connect(self) -> socket.socket | None:
+        link = socket.socket()
+        try:
+            link.settimeout(0.5)
+            link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+            link.connect(self._address)
+            link.setblocking(False)
+        except OSError:
+            link.close()
+            return None
+        self.connections += 1
+        return link
+
+
+ATTACKS: dict[str, Callable[[Attack], None]] = {
+    each.__name__: each
+    for each in (
+        Attack.noise,
+        Attack.noise_frames,
+        Attack.half_frames,
+        Attack.huge_lengths,
+        Attack.connections_storm,
+        Attack.keep_alives,
+        Attack.echoes,
+        Attack.false_sales,
+        Attack.reads_nothing,
+        Attack.octet_by_octet,
+    )
+}
+"""By name, as they are run."""
+
+
+def main() -> None:
+    """Run one attack."""
+    name, dialect, seconds, host, port = sys.argv[1:]
+    # Whoever attacks has a machine of his own: here he only gets what the others leave.
+    os.nice(19)
+    attack = Attack(
+        dialect,
+        (host, int(port)),
+        monotonic() + float(seconds),
+        lambda: datetime.now(UTC),  # noqa: TID251 - the root of this process
+    )
+    ATTACKS[name](attack)
+    print(json.dumps({"octets": attack.octets, "connections": attack.connections}))
+
+
+if __name__ == "__main__":
+    main()

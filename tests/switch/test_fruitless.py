@@ -1,0 +1,255 @@
+"""What one network does for nothing takes its share of the thread and no more; what it sells is not held up by that."""
+
+from collections.abc import Callable
+
+import pytest
+from prometheus_client import CollectorRegistry
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+
+from config.acquirer import AcquirerSection, MacSection
+from messages.framing import FrameStyle, write_frame
+from switch.fruitless import BURST_SECONDS, CONNECTION_SECONDS, DEBT_SECONDS_MAX, REFUSAL_SECONDS, SHARE, FruitlessWork
+from switch.listener import AcquirerConnection, ConnectionContext
+from switch.metrics import Metrics
+from switch.port import ACCEPTS_PER_TURN, AcquirerPort
+
+ECHO_SECONDS = 0.001
+"""What an echo takes on the thread of these tests."""
+
+RUN_SECONDS = 10.0
+
+
+class Wire(StringTransport):
+    """A transport that may be paused and resumed at any time, as a real one."""
+
+    def pauseProducing(self) -> None:
+        """Read no more."""
+        self.producerState = "paused"
+
+    def resumeProducing(self) -> None:
+        """Read on."""
+        self.producerState = "producing"
+
+
+class Listening:
+    """What a reactor gives for an open port."""
+
+    def __init__(self) -> None:
+        self.numberAccepts = 100
+        self.is_reading = True
+
+    def stopReading(self) -> None:  # noqa: N802 - the names are Twisted's
+        self.is_reading = False
+
+    def startReading(self) -> None:  # noqa: N802
+        self.is_reading = True
+
+    def getHost(self) -> object:  # noqa: N802
+        return type("Address", (), {"host": "127.0.0.1", "port": 1})()
+
+
+class Bench:
+    """A port in memory. A frame ``echo`` takes the thread for a while, ``sale`` waits until the test answers it."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.registry = CollectorRegistry()
+        self.busy_seconds = 0.0
+        self.sales: list[tuple[ConnectionContext, Deferred[bytes]]] = []
+        self.listening = Listening()
+        self.port = AcquirerPort(
+            section=AcquirerSection.model_validate({"id": "red", "listen_port": 0, "mac": MacSection(register_id=1)}),
+            clock=self.clock,
+            serve=self._serve,
+            metrics=Metrics(self.registry).acquirer("red"),
+        )
+        self.port.listen(self)  # type: ignore[arg-type]
+
+    def listenTCP(self, *_: object, **__: object) -> Listening:  # noqa: N802 - the name is Twisted's
+        """Open nothing."""
+        return self.listening
+
+    async def _serve(self, context: ConnectionContext, frame: bytes) -> bytes:
+        if frame == b"echo":
+            self.work(ECHO_SECONDS)
+            return frame
+        answer: Deferred[bytes] = Deferred()
+        self.sales.append((context, answer))
+        return await answer
+
+    def work(self, seconds: float) -> None:
+        """Let the thread be busy."""
+        self.busy_seconds += seconds
+        # Not `advance`, which would run what is due in the middle of a turn.
+        self.clock.rightNow += seconds
+
+    def answer(self, *, is_proven: bool) -> None:
+        """Answer the oldest sale."""
+        context, answer = self.sales.pop(0)
+        context.is_proven = is_proven
+        answer.callback(b"answer")
+
+    def connect(self) -> tuple[AcquirerConnection, Wire]:
+        """Return a connection and its wire."""
+        connection = self.port.buildProtocol(None)
+        assert connection is not None
+        wire = Wire()
+        connection.makeConnection(wire)
+        return connection, wire
+
+    def pauses(self) -> float:
+        """Return the metric."""
+        return self.registry.get_sample_value("eudora_fruitless_pauses_total", {"acquirer": "red"}) or 0.0
+
+
+def frames(*bodies: bytes) -> bytes:
+    return b"".join(write_frame(FrameStyle.BINARY_2, body) for body in bodies)
+
+
+def run(bench: Bench, until: float, feed: Callable[[], None]) -> None:
+    """Let turns of the reactor pass, a millisecond after each other."""
+    while bench.clock.seconds() < until:
+        feed()
+        bench.clock.advance(0.001)
+
+
+def test_a_flood_of_echoes_gets_the_share_and_connections_take_turns() -> None:
+    """Three connections that ask as fast as they are read have a fifth of the thread together, and each as much as the others."""
+    bench = Bench()
+    links = [bench.connect() for _ in range(3)]
+
+    def feed() -> None:
+        for connection, wire in links:
+            if wire.producerState == "producing":
+                connection.dataReceived(frames(*[b"echo"] * 50))
+
+    run(bench, RUN_SECONDS, feed)
+    assert bench.busy_seconds == pytest.approx(RUN_SECONDS * SHARE, rel=0.05)
+    answered = [len(wire.value()) for _, wire in links]
+    assert min(answered) > 0.9 * max(answered)
+    assert bench.pauses() > 100
+
+
+def test_one_turn_is_never_held_for_longer_than_burst_and_one_frame() -> None:
+    """However many frames lie there at once, the thread is free again after the burst, and later after one frame."""
+    bench = Bench()
+    connection, wire = bench.connect()
+    connection.dataReceived(frames(*[b"echo"] * 1000))
+    assert bench.busy_seconds <= BURST_SECONDS / (1 - SHARE) + ECHO_SECONDS
+    assert wire.producerState == "paused"
+    for _ in range(200):
+        before = bench.busy_seconds
+        bench.clock.advance(0.001)
+        assert bench.busy_seconds - before <= 2 * ECHO_SECONDS
+
+
+def test_a_trusted_connection_sells_while_another_floods() -> None:
+    """Work that waits elsewhere is not charged to who has shown a right MAC, whatever its network does beside."""
+    bench = Bench()
+    (till, till_wire), (flood, _) = bench.connect(), bench.connect()
+    till.dataReceived(frames(b"sale"))
+    bench.answer(is_proven=True)
+    for _ in range(100):
+        flood.dataReceived(frames(*[b"echo"] * 50))
+        till.dataReceived(frames(b"sale"))
+        assert len(bench.sales) == 1
+        assert till_wire.producerState == "producing"
+        bench.answer(is_proven=True)
+        bench.clock.advance(0.001)
+
+
+def test_requests_with_wrong_macs_are_held_to_the_share_too() -> None:
+    """They wait elsewhere like sales, so each is charged before: nobody gets more of them done than the share pays for."""
+    bench = Bench()
+    connection, wire = bench.connect()
+    served = 0
+
+    def feed() -> None:
+        nonlocal served
+        if wire.producerState == "producing":
+            connection.dataReceived(frames(*[b"sale"] * 10))
+        while bench.sales:
+            served += 1
+            bench.answer(is_proven=False)
+
+    run(bench, RUN_SECONDS, feed)
+    assert served * REFUSAL_SECONDS == pytest.approx(RUN_SECONDS * SHARE, rel=0.05)
+
+
+def test_what_was_charged_before_is_given_back_for_a_right_mac() -> None:
+    """Terminals that connect for every sale are not held up, as long as they sell."""
+    bench = Bench()
+    for _ in range(1000):
+        connection, wire = bench.connect()
+        connection.dataReceived(frames(b"sale"))
+        bench.answer(is_proven=True)
+        assert wire.producerState == "producing"
+    assert bench.pauses() == 0
+    assert bench.listening.is_reading
+
+
+def test_keep_alives_and_single_octets_are_charged() -> None:
+    """Octets that make no frame hold the connection when their time is used up; the rest of a frame is read in its turn."""
+    bench = Bench()
+    connection, wire = bench.connect()
+    message = frames(b"sale")
+    for octet in range(10_000):
+        if wire.producerState == "paused":
+            break
+        connection.dataReceived(message[octet % 2 : octet % 2 + 1] if octet < 2 else b"")
+    assert wire.producerState == "paused"
+    bench.clock.advance(DEBT_SECONDS_MAX / SHARE)
+    assert wire.producerState == "producing"
+    connection.dataReceived(message[2:])
+    assert len(bench.sales) == 1
+
+
+def test_a_storm_of_connections_waits_in_the_systems_queue() -> None:
+    """Above the share nothing is accepted for a while, a few in each turn, and nobody is refused."""
+    bench = Bench()
+    assert bench.listening.numberAccepts == ACCEPTS_PER_TURN
+    accepted = 0
+
+    def feed() -> None:
+        nonlocal accepted
+        for _ in range(ACCEPTS_PER_TURN):
+            if bench.listening.is_reading:
+                accepted += 1
+                bench.listening.numberAccepts += 20
+                connection, _ = bench.connect()
+                connection.connectionLost(Failure(ConnectionDone()))
+
+    run(bench, RUN_SECONDS, feed)
+    assert accepted * CONNECTION_SECONDS == pytest.approx(RUN_SECONDS * SHARE, rel=0.05)
+    bench.clock.advance(1)
+    assert bench.listening.numberAccepts == ACCEPTS_PER_TURN
+    assert bench.listening.is_reading
+
+
+def test_a_pause_of_the_machine_is_not_paid_for_long() -> None:
+    """What one charge says has a limit."""
+    clock = Clock()
+    work = FruitlessWork(clock)
+    assert work.charge(60.0)
+    woken: list[float] = []
+    work.wait(lambda: woken.append(clock.seconds()))
+    clock.advance(DEBT_SECONDS_MAX / SHARE)
+    assert woken == [pytest.approx(DEBT_SECONDS_MAX / SHARE)]
+
+
+def test_who_waits_goes_on_in_order_and_one_that_costs_nothing_lets_the_next_go() -> None:
+    """First come, first served; nobody overtakes those who wait."""
+    clock = Clock()
+    work = FruitlessWork(clock)
+    order: list[int] = []
+    work.charge(2 * BURST_SECONDS)
+    for number in range(3):
+        work.wait(lambda number=number: order.append(number))  # type: ignore[misc]
+    assert work.charge(0.0)
+    clock.advance(1.0)
+    assert order == [0, 1, 2]
+    assert not work.charge(0.0)
