@@ -1,5 +1,7 @@
 """What tests of several packages share: a real PostgreSQL, one server for the session and a fresh database for each module."""
 
+import os
+import secrets
 import tempfile
 from collections.abc import Iterator
 from itertools import count
@@ -17,8 +19,24 @@ TEMPLATE = "eudora_template"
 CLONE = f"CREATE DATABASE {{name}} TEMPLATE {TEMPLATE} STRATEGY file_copy"
 """Copied as files, so that the log does not grow by a database for each test."""
 
+RANDOM_SEEDS_VARIABLE = "EUDORA_SIMULATION_SEEDS"
+"""Seeds of the simulation that nobody chose, with spaces between; set it to see a run again."""
+RANDOM_SEEDS = 2
+
 _LONGEST_FIRST = ("flows", "ledger", "simulation")
 _numbers = count(1)
+
+
+def pytest_configure() -> None:
+    """Draw the seeds once, for all processes that share the work: they inherit the environment."""
+    os.environ.setdefault(
+        RANDOM_SEEDS_VARIABLE, " ".join(str(secrets.randbelow(1_000_000_000)) for _ in range(RANDOM_SEEDS))
+    )
+
+
+def pytest_report_header() -> str:
+    """Print the seeds of every run, also of one that passes."""
+    return f"simulation, seeds that nobody chose: {RANDOM_SEEDS_VARIABLE}={os.environ[RANDOM_SEEDS_VARIABLE]!r}"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
