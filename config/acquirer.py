@@ -61,7 +61,8 @@ class MacSection(Section):
     """How messages of this network are authenticated.
 
     Attributes:
-        scheme: MAC algorithm, by the name the security module knows it under.
+        scheme: MAC algorithm, by the name the security module knows it under. ``X9.9`` is single DES, for partners who have nothing
+            better.
         register_id: key register of the security module that holds the key.
         is_diversified_by_terminal: whether each terminal has a key of its own, derived from the register's by terminal id.
         session_keys: whether the network and we change the key over the line (0800/161, 1804/811). The register's own key is in force
@@ -71,7 +72,7 @@ class MacSection(Section):
         age_warning_hours: a session key that is in force for longer is told of in the log.
     """
 
-    scheme: Literal["X9.19", "AES-CMAC"] = "X9.19"
+    scheme: Literal["X9.9", "X9.19", "AES-CMAC"] = "X9.19"
     register_id: int = Field(ge=1, le=2**31 - 1)
     is_diversified_by_terminal: bool = True
     session_keys: bool = False
@@ -81,6 +82,8 @@ class MacSection(Section):
 
     @model_validator(mode="after")
     def _session_keys_have_a_zone(self) -> Self:
+        if self.session_keys and self.scheme == "X9.9":
+            raise ValueError("session_keys needs scheme X9.19 or AES-CMAC: no single DES key is sent over the line")
         if self.session_keys and self.zone_register_id is None:
             raise ValueError("session_keys needs zone_register_id, the register of the zone key")
         if self.session_keys and self.is_diversified_by_terminal:
