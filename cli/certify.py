@@ -5,7 +5,7 @@ import secrets
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -144,7 +144,8 @@ def _line(
     words = ", ".join(f"{host}:{port}" for host, port in waits_at)
     try:
         host = CalledHost(
-            partner,
+            partner.wire,
+            partner.dialect,
             waits_at,
             signs_on=section.links.signs_on,
             wait_seconds=host_wait_seconds(section),
@@ -153,7 +154,11 @@ def _line(
     except OSError as error:
         raise click.ClickException(f"cannot wait at {words}: {error.strerror or error}") from error
     try:
-        yield _Line(partner=host.partner, connect=host.connect, where=words)
+        # Where the switch signs on, no terminal must.
+        is_sign_on_required = partner.is_sign_on_required and not section.links.signs_on
+        yield _Line(
+            partner=replace(partner, is_sign_on_required=is_sign_on_required), connect=host.connect, where=words
+        )
     finally:
         host.close()
 

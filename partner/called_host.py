@@ -8,14 +8,13 @@ import ssl
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final
 
 from acquirers.calls import NetworkRequest
 from messages.framing import Frame, FrameEvent
-from partner.host import host_answer
+from messages.wire import Wire
+from partner.host import HostAnswer, host_answer
 from partner.link import Link, Nothing
-from partner.network import Partner
 
 POLL_SECONDS: Final = 0.05
 """How long one look at one socket may take."""
@@ -32,7 +31,7 @@ class CalledLink(Link):
     """
 
     def __init__(self, taken: socket.socket, host: "CalledHost") -> None:
-        super().__init__(taken, host.partner.wire.frame_style)
+        super().__init__(taken, host.wire.frame_style)
         self.is_signed_on = not host.signs_on
         self._host = host
         self._is_spent = False
@@ -42,7 +41,7 @@ class CalledLink(Link):
         deadline = time.monotonic() + seconds
         while True:
             event = super().read(max(0.0, deadline - time.monotonic()))
-            said = host_answer(self._host.partner, event.octets) if isinstance(event, Frame) else None
+            said = self._host.answer(event.octets) if isinstance(event, Frame) else None
             if said is None:
                 self._is_spent = self._is_spent or event in (Nothing.CLOSED, Nothing.NO_FRAME)
                 return event
@@ -76,7 +75,8 @@ class CalledHost:
     """Listens at a network's own addresses.
 
     Args:
-        partner: the network.
+        wire: how the network's messages are packed and framed.
+        dialect: of the network.
         addresses: host and port of each.
         signs_on: whether the switch signs on.
         wait_seconds: how long a link of the switch is waited for; above its longest back-off.
@@ -88,15 +88,16 @@ class CalledHost:
 
     def __init__(
         self,
-        partner: Partner,
+        wire: Wire,
+        dialect: str,
         addresses: Sequence[tuple[str, int]],
         *,
         signs_on: bool,
         wait_seconds: float,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        # The switch has signed on, so no terminal must.
-        self.partner = replace(partner, is_sign_on_required=partner.is_sign_on_required and not signs_on)
+        self.wire = wire
+        self.dialect = dialect
         self.signs_on = signs_on
         self._wait_seconds = wait_seconds
         self._tls = tls
@@ -124,6 +125,10 @@ class CalledHost:
                 else:
                     self._idle.append(link)
         raise TimeoutError(f"the switch opened no link within {self._wait_seconds:.0f} seconds")
+
+    def answer(self, frame: bytes) -> HostAnswer | None:
+        """See `partner.host.host_answer`."""
+        return host_answer(self.wire, self.dialect, frame)
 
     def take_back(self, link: CalledLink) -> bool:
         """Keep a link for the next case; False: it must end."""

@@ -34,7 +34,7 @@ class CalledLink(PartnerLink):
 
     def frame_received(self, octets: bytes) -> None:
         """Answer what is asked of the host; everything else is an answer to a terminal."""
-        said = host_answer(self._host_of.partner, octets)
+        said = host_answer(self._host_of.partner.wire, self._host_of.partner.dialect, octets)
         if said is None:
             super().frame_received(octets)
             return

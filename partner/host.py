@@ -9,7 +9,7 @@ from acquirers.host_link import CODES_1987, FUNCTIONS_1993
 from acquirers.registry import SPELLINGS
 from messages.iso_message import DecodeError, IsoMessage
 from messages.tpdu import TpduError, turn_tpdu
-from partner.network import Partner
+from messages.wire import Wire
 from vending.response_code import ResponseCode
 
 _FUNCTION_1993: Final = 24
@@ -33,16 +33,17 @@ class HostAnswer:
     frame: bytes
 
 
-def host_answer(partner: Partner, frame: bytes) -> HostAnswer | None:
+def host_answer(wire: Wire, dialect: str, frame: bytes) -> HostAnswer | None:
     """Answer a frame that came over a link which the switch opened; None: it asks nothing of the host.
 
     Args:
-        partner: whose host it is.
+        wire: how messages are packed and framed.
+        dialect: of the network.
         frame: without its length.
     """
     try:
-        tpdu, body = turn_tpdu(frame) if partner.wire.has_tpdu else (b"", frame)
-        message = partner.wire.codec.decode(body)
+        tpdu, body = turn_tpdu(frame) if wire.has_tpdu else (b"", frame)
+        message = wire.codec.decode(body)
     except (TpduError, DecodeError):
         return None
     asked = next(
@@ -55,7 +56,7 @@ def host_answer(partner: Partner, frame: bytes) -> HostAnswer | None:
     )
     if asked is None:
         return None
-    approval = _APPROVALS_1993.get(message.mti, SPELLINGS[partner.dialect][ResponseCode.APPROVED])
+    approval = _APPROVALS_1993.get(message.mti, SPELLINGS[dialect][ResponseCode.APPROVED])
     fields = {number: value for number, value in message.fields.items() if number in _ECHOED}
     answer = IsoMessage(mti=message.answer_mti, fields={**fields, 39: approval})
-    return HostAnswer(asked=asked, frame=tpdu + partner.wire.codec.encode(answer))
+    return HostAnswer(asked=asked, frame=tpdu + wire.codec.encode(answer))
