@@ -198,7 +198,12 @@ class Exchange:
                 return await self.recharge.sell(self._permitted(call), stages)
             case InquiryCall():
                 return await inquire(
-                    call, dialect=self.dialect, seal=self._seal, books=self._books, deadline=stages.deadline
+                    call,
+                    dialect=self.dialect,
+                    seal=self._seal,
+                    books=self._books,
+                    tells_balance=self._section.tells_balance,
+                    deadline=stages.deadline,
                 )
             case ReversalCall():
                 return await self._reversal.reverse(call)

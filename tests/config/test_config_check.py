@@ -43,6 +43,8 @@ def test_a_good_file_is_summed_up_network_by_network(home: Path) -> None:
 
 WRONG = [
     ("listen_prt = 1\n", "acquirers.x.listen_prt: no such key; did you mean listen_port?"),
+    ("cut_over_time = '24:00'\n", "acquirers.x.cut_over_time"),
+    ("cut_over_time = '00:00'\n", "acquirers.x.cut_over_time: at midnight the day changes anyway"),
     ("role = 'they_call'\n", "acquirers.x.role"),
     ("role = 'both'\n", "acquirers.x: role both goes with a table links"),
     ("links.hosts = ['h:1']\n", "acquirers.x: role they_connect goes without a table links"),
