@@ -38,6 +38,16 @@ CodeSpelling = Annotated[str, Field(pattern=r"^[0-9A-Z]{2,3}$")]
 """What stands in data element 39; the network's dialect says how long it is."""
 
 
+def _is_printable(text: str) -> str:
+    if not all(32 <= ord(character) < 127 or 160 <= ord(character) < 256 for character in text):
+        raise ValueError("a terminal prints Latin-1, one line")
+    return text
+
+
+ResponseText = Annotated[str, Field(min_length=1, max_length=25), AfterValidator(_is_printable)]
+"""What stands in data element 44 of a refusal."""
+
+
 def _of_text(value: Any) -> Any:
     if not isinstance(value, str | IPv4Network | IPv6Network):
         raise ValueError('an address range is written "10.1.0.0/16", one address without the "/"')
@@ -131,6 +141,8 @@ class AcquirerSection(Section):
             are ended and its port is closed.
         sells: what it may sell, when, and for how much.
         response_codes: other spellings of our codes in its data element 39, ``{ float_short = "61" }``.
+        response_texts: what a refusal says in data element 44 for the cashier to read, ``{ float_short = "Cupo agotado" }``: 1 to 25
+            characters of Latin-1.
         tells_balance: whether answers to sales and inquiries, and to sales that the float does not cover, carry in data element 54 what
             the network may still sell: of a sale, right behind it.
         is_sign_on_required: whether financial messages are refused (77) before an 0800 sign-on on the same connection.
@@ -176,6 +188,7 @@ class AcquirerSection(Section):
     state: Literal["serving", "stopped", "draining"] = "serving"
     sells: SellsSection = Field(default_factory=SellsSection)
     response_codes: dict[CodeName, CodeSpelling] = Field(default_factory=dict)
+    response_texts: dict[CodeName, ResponseText] = Field(default_factory=dict)
     tells_balance: bool = False
     is_sign_on_required: bool = False
     network_terminals: tuple[str, ...] = ()

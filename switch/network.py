@@ -13,6 +13,7 @@ from acquirers.dialect import Dialect
 from acquirers.registry import DIALECTS, SPELLINGS
 from acquirers.respelled import respelled, spelling_faults
 from acquirers.widened import widened
+from acquirers.worded import worded
 from config.acquirer import AcquirerSection
 from config.errors import Complaint
 from switch.advice import Advice
@@ -99,6 +100,8 @@ def _dialect_of(section: AcquirerSection) -> Dialect:
     changes = _changes_of(section)
     if changes:
         dialect = respelled(dialect, SPELLINGS[section.dialect], changes)
+    if section.response_texts:
+        dialect = worded(dialect, {ResponseCode(name): text for name, text in section.response_texts.items()})
     return widened(dialect) if section.both_bitmaps else dialect
 
 
