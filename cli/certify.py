@@ -11,7 +11,6 @@ from pathlib import Path
 
 import click
 
-from cli.address import Address
 from cli.partner_setting import (
     KeySource,
     address_of,
@@ -20,6 +19,7 @@ from cli.partner_setting import (
     host_tls_context,
     host_wait_seconds,
     key_source,
+    line_options,
     listening_at,
     now,
     read_known,
@@ -49,17 +49,12 @@ ANSWER_MARGIN_SECONDS = 3.0
 @click.option("--list", "is_list", is_flag=True, help="Print the cases and why each is there; nothing is sent.")
 @click.option("--case", "case_ids", multiple=True, help="Only these cases; may be given several times.")
 @click.option("--config", type=click.Path(dir_okay=False, path_type=Path), help="Default: of this installation.")
-@click.option("--address", type=Address(), help="Of the port; default: the switch that runs on this machine.")
-@click.option(
-    "--listen", type=Address(), multiple=True, help="Be the network's host there, and wait for the switch's links."
-)
+@line_options
 @click.option("--report", "report_file", type=click.Path(dir_okay=False, path_type=Path), help="Write the page here.")
 @click.option("--language", type=click.Choice(LANGUAGES), default=SPANISH, show_default=True, help="Of the report.")
 @click.option("--terminal", help="Terminal id; default: the network's last active one.")
 @click.option("--meter", help="Number of a meter without debts; default: one of the ledger's.")
 @click.option("--keys", type=click.Path(dir_okay=False, path_type=Path), help="Key file of the terminals.")
-@click.option("--tls-ca", type=click.Path(dir_okay=False, path_type=Path), help="Authority of an encrypted port.")
-@click.option("--tls-pem", type=click.Path(dir_okay=False, path_type=Path), help="Our certificate and key for it.")
 @click.option(
     "--cut-over", is_flag=True, help="Also close the network's day: its sales of today then stand on tomorrow."
 )

@@ -13,12 +13,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError, ConnectError
 from twisted.internet.task import LoopingCall
 
-from cli.address import Address
 from cli.partner_line import LinksMissing, PartnerLine, line_of
 from cli.partner_setting import (
     KeySource,
     Known,
     key_source,
+    line_options,
     now,
     read_known,
     read_meters,
@@ -55,14 +55,7 @@ _SHARE = click.FloatRange(0.0, 1.0)
 )
 @click.option("--seed", type=int, help="Of all choices; default: by chance.")
 @click.option("--keys", type=click.Path(dir_okay=False, path_type=Path), help="Key file of the terminals.")
-@click.option("--address", type=Address(), help="Of the port; default: the switch that runs on this machine.")
-@click.option(
-    "--listen", type=Address(), multiple=True, help="Be the network's host there, and wait for the switch's links."
-)
-@click.option(
-    "--tls-ca", type=click.Path(dir_okay=False, path_type=Path), help="Authority of the other end's certificate."
-)
-@click.option("--tls-pem", type=click.Path(dir_okay=False, path_type=Path), help="Our certificate and key.")
+@line_options
 @click.option("--json", "is_json", is_flag=True, help="Print one JSON object.")
 def run_command(
     *,
@@ -78,11 +71,8 @@ def run_command(
     delay_ms: int,
     seed: int | None,
     keys: Path | None,
-    address: tuple[str, int] | None,
-    listen: tuple[tuple[str, int], ...],
-    tls_ca: Path | None,
-    tls_pem: Path | None,
     is_json: bool,
+    **where: Any,
 ) -> None:
     """Play network NAME: its terminals sell over a few links, lose answers, repeat, and compare their totals with the books.
 
@@ -94,7 +84,7 @@ def run_command(
     """
     settings = read_settings(config)
     section, partner = section_of(settings, network_id), read_partner(settings, network_id)
-    line = line_of(section, address, listen, links, (tls_ca, tls_pem))
+    line = line_of(section, links, **where)
     known, source = read_known(network_id), key_source(section, keys)
     plan = _plan(partner, known, source, terminals=terminals, rate=rate, seconds=seconds)
     chances = Chances(errors=errors, drop=drop, duplicates=duplicates, delay_seconds=delay_ms / 1000)

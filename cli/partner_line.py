@@ -161,25 +161,28 @@ class CalledLine(PartnerLine):
 
 def line_of(
     section: AcquirerSection,
+    links: int,
+    *,
     address: tuple[str, int] | None,
     listen: Sequence[tuple[str, int]],
-    links: int,
-    tls_files: tuple[Path | None, Path | None],
+    tls_ca: Path | None,
+    tls_pem: Path | None,
 ) -> PartnerLine:
     """Return how the network of *section* gets its links.
 
     Args:
         section: of the network.
+        links: how many to open.
         address: of the port to call; None: the running switch's.
         listen: where to wait for the switch instead; empty: as the role says.
-        links: how many to open.
-        tls_files: authority of the other end's certificate; our certificate and key.
+        tls_ca: authority of the other end's certificate.
+        tls_pem: our certificate and key.
 
     Raises:
         click.ClickException: the options do not fit the network, or a file is missing.
     """
     waits_at = listening_at(section, address, listen)
-    tls = _tls_of(section, *tls_files, must_show=bool(waits_at))
+    tls = _tls_of(section, tls_ca, tls_pem, must_show=bool(waits_at))
     if not waits_at:
         return CallingLine(address_of(section, address), links, tls)
     assert section.links is not None

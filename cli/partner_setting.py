@@ -2,16 +2,17 @@
 
 import json
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 from sqlalchemy import text
 
 from cli import context
+from cli.address import Address
 from config.acquirer import AcquirerSection
 from config.errors import ConfigError
 from config.settings import Settings, load
@@ -52,6 +53,29 @@ _OWING = text("""
         AND NOT disputed AND meter.held_by IS NULL
     GROUP BY meter.id, meter.meter_number ORDER BY owed DESC LIMIT 1
 """)
+
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def line_options(command: _Command) -> _Command:
+    """Add the options that say where the other end is: ``address``, ``listen``, ``tls_ca`` and ``tls_pem``."""
+    file = click.Path(dir_okay=False, path_type=Path)
+    for option in (
+        click.option("--tls-pem", type=file, help="Our certificate and key for it."),
+        click.option(
+            "--tls-ca", type=file, help="Authority of the other end's certificate, where the line is encrypted."
+        ),
+        click.option(
+            "--listen",
+            type=Address(),
+            multiple=True,
+            help="Be the network's host there, and wait for the switch's links.",
+        ),
+        click.option("--address", type=Address(), help="Of the port; default: the switch that runs on this machine."),
+    ):
+        command = option(command)
+    return command
 
 
 def now() -> datetime:

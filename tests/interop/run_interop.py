@@ -142,6 +142,7 @@ def simulate(simulator: Simulator, *, is_wide: bool = False) -> dict[str, str]:
             continue
         if is_wide:
             octets = both_bitmaps(octets, key)
+            fields = fields_of(octets)  # its MAC is another
         told = simulator.ask(hex=octets.hex(), key=key)
         assert {number: value for number, value in told["fields"].items() if value} == fields, name
         assert key is None or told["is_mac_right"], name
