@@ -394,7 +394,8 @@ class Exchange:
                 )
 
     def _record_late(self, call: MoneyCall, answered: Answered) -> None:
-        """Tell what became of a sale after its caller was told that nothing is known yet."""
+        """Tell what became of a request after its caller was told that nothing is known yet; its repeat finds the stored answer."""
+        self.metrics.late_answers.inc()
         if isinstance(call, SaleCall) and answered.sale is not None:
             log.info(
                 Event.SALE_RESOLVED,
