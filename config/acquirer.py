@@ -89,6 +89,8 @@ class MacSection(Section):
     Attributes:
         scheme: MAC algorithm, by the name the security module knows it under. ``X9.9`` is single DES, for partners who have nothing
             better.
+        is_always_in_128: whether answers carry their MAC in data element 128 always; otherwise in 64 where no element above 64 is there.
+            A request may have it in either, as its last element.
         register_id: key register of the security module that holds the key.
         is_diversified_by_terminal: whether each terminal has a key of its own, derived from the register's by terminal id.
         session_keys: whether the network and we change the key over the line (0800/161, 1804/811). The register's own key is in force
@@ -99,6 +101,7 @@ class MacSection(Section):
     """
 
     scheme: Literal["X9.9", "X9.19", "AES-CMAC"] = "X9.19"
+    is_always_in_128: bool = False
     register_id: int = Field(ge=1, le=2**31 - 1)
     is_diversified_by_terminal: bool = True
     session_keys: bool = False

@@ -10,6 +10,7 @@ from datetime import datetime
 from twisted.internet.interfaces import IReactorTime
 
 from acquirers.dialect import Dialect
+from acquirers.mac_place import mac_in_128
 from acquirers.registry import DIALECTS, SPELLINGS
 from acquirers.respelled import respelled, spelling_faults
 from acquirers.widened import widened
@@ -102,6 +103,8 @@ def _dialect_of(section: AcquirerSection) -> Dialect:
         dialect = respelled(dialect, SPELLINGS[section.dialect], changes)
     if section.response_texts:
         dialect = worded(dialect, {ResponseCode(name): text for name, text in section.response_texts.items()})
+    if section.mac.is_always_in_128:
+        dialect = mac_in_128(dialect)
     return widened(dialect) if section.both_bitmaps else dialect
 
 
