@@ -52,7 +52,7 @@ bench: env ## the sale benchmark, beside pgbench on the same server
 isolation: env ## what one network's bad day does to the others: latencies of each, quiet and under every attack
 	$(BIN)/python -m benchmarks.isolation
 
-interop: env ## programs of other makers (iso8583sim, tshark) against a running switch; records what they said for the tests
+interop: env ## programs of other makers (iso8583sim, npm iso_8583, tshark) against a running switch; records what they said for the tests
 	@command -v tshark > /dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends tshark; }
 	$(BIN)/python -W ignore -m tests.interop.run_interop
 

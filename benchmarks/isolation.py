@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -26,7 +27,7 @@ from sqlalchemy import text
 
 from benchmarks.isolation_attack import ATTACKS
 from benchmarks.isolation_books import differences, settle, speaker
-from benchmarks.isolation_load import NetworkPlan
+from benchmarks.isolation_load import LINES, NetworkPlan
 from cli import context
 from cli.bench import ledger_check, percentile
 from cli.process_cpu import cpu_microseconds
@@ -53,6 +54,12 @@ KILL_SECONDS = 2.5
 
 SETTLE_SECONDS = 1.5
 """After an attack, before the quiet is measured: so long, and then until what it held up is through."""
+
+HAND_OVER_SECONDS = 0.2
+"""Between two processes at one address."""
+
+BACKOFF_MAX_SECONDS = 2.0
+"""Of the links that the switch opens: below a phase's length, so that they come back within it."""
 
 SETTLED_MS = 300.0
 SETTLE_SECONDS_MAX = 60.0
@@ -209,6 +216,10 @@ def _kill(network: NetworkProcess, seconds: float) -> Mapping[str, Any]:
 
 def _attack(network: NetworkProcess, fault: str, seconds: float) -> Mapping[str, Any]:
     plan = network.plan
+    if plan.is_host:
+        # Whoever is at its address is its host: its own process makes room for the attacker.
+        network.tell("away")
+        time.sleep(HAND_OVER_SECONDS)
     done = subprocess.run(
         [
             sys.executable,
@@ -219,6 +230,7 @@ def _attack(network: NetworkProcess, fault: str, seconds: float) -> Mapping[str,
             str(seconds),
             plan.host,
             str(plan.port),
+            *(["host"] if plan.is_host else []),
         ],
         stdout=subprocess.PIPE,
         text=True,
@@ -226,17 +238,22 @@ def _attack(network: NetworkProcess, fault: str, seconds: float) -> Mapping[str,
         check=True,
         timeout=seconds + 60,
     )
+    if plan.is_host:
+        network.tell("back")
     did: Mapping[str, Any] = json.loads(done.stdout)
     return did
 
 
-def plans(system: RunningSystem, directory: Path, rate: float) -> list[NetworkPlan]:
+def plans(
+    system: RunningSystem, directory: Path, rate: float, called: Mapping[str, tuple[str, int]]
+) -> list[NetworkPlan]:
     """Return what each network's load process is told.
 
     Args:
         system: the running one.
         directory: for what the networks write down.
         rate: sales per second of each network.
+        called: where those wait whose links the switch opens.
     """
     engine = open_engine(system.dsn)
     with engine.connect() as connection:
@@ -249,12 +266,14 @@ def plans(system: RunningSystem, directory: Path, rate: float) -> list[NetworkPl
             f"{network[0].upper() if dialect != 'datafono' else 'T'}{each:07}" for each in range(1, TERMINALS + 1)
         ]
         keys = {each: export_terminal_key(context.module_keys(), mac.register_id, each) for each in terminal_ids}
+        host, port = called.get(network) or system.network_address(network)
         made.append(
             NetworkPlan(
                 network=network,
                 dialect=dialect,
-                host=system.network_address(network)[0],
-                port=system.network_address(network)[1],
+                host=host,
+                port=port,
+                is_host=network in called,
                 keys={terminal_id: key.reveal().hex() for terminal_id, key in keys.items()},
                 mac_scheme=mac.scheme,
                 merchant_id=context.DEMO_MERCHANT_ID,
@@ -349,6 +368,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=60.0, help="sales per second of each network")
     parser.add_argument("--seconds", type=float, default=6.0, help="of each attack")
     parser.add_argument("--quiet-seconds", type=float, default=4.0, help="before each attack")
+    parser.add_argument("--we-connect", default="loteria", help="networks whose links the switch opens")
     parser.add_argument("--warm-up", type=float, default=5.0)
     parser.add_argument("--switches", type=int, help="switch processes under a supervisor; without it one alone")
     parser.add_argument("--targets", default=",".join(context.DIALECT_NETWORKS.values()))
@@ -358,19 +378,40 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return int(taken.getsockname()[1])
+
+
+def _links_of(called: Mapping[str, tuple[str, int]]) -> dict[str, str]:
+    """Return the settings of networks whose links the switch opens: as many as a load process has lines."""
+    settings: dict[str, str] = {}
+    for name, (host, port) in called.items():
+        table = f"EUDORA_ACQUIRERS__{name.upper()}"
+        settings |= {
+            f"{table}__ROLE": "we_connect",
+            f"{table}__LINKS__HOSTS": json.dumps([f"{host}:{port}"]),
+            f"{table}__LINKS__COUNT": str(LINES),
+            f"{table}__LINKS__ECHO_INTERVAL_SECONDS": "250",
+            f"{table}__LINKS__BACKOFF_MAX_SECONDS": str(BACKOFF_MAX_SECONDS),
+        }
+    return settings
+
+
 def run(options: argparse.Namespace, directory: Path) -> dict[str, Any]:
     """Run everything and return the result."""
     speakers = {
         f"EUDORA_ACQUIRERS__{network.upper()}__NETWORK_TERMINALS": json.dumps([speaker([f"{letter}0000001"])])
         for network, letter in (("datafonos", "T"), ("recargas", "R"), ("loteria", "L"))
     }
-    environment = {**speakers, **dict(each.split("=", 1) for each in options.setting)}
+    called = {name: ("127.0.0.1", _free_port()) for name in options.we_connect.split(",") if name}
+    environment = {**speakers, **_links_of(called), **dict(each.split("=", 1) for each in options.setting)}
     home = directory / "home"
     with ExitStack() as stack:
         system = stack.enter_context(
             running_system(home, on_free_ports=True, meters=METERS, environment=environment, switches=options.switches)
         )
-        networks = {plan.network: NetworkProcess(plan) for plan in plans(system, directory, options.rate)}
+        networks = {plan.network: NetworkProcess(plan) for plan in plans(system, directory, options.rate, called)}
         for network in networks.values():
             stack.callback(network.kill)
         probe = MachineProbe(directory / "probe")
@@ -397,6 +438,7 @@ def run(options: argparse.Namespace, directory: Path) -> dict[str, Any]:
             "ledger_check": check,
             "rate": options.rate,
             "switches": options.switches,
+            "we_connect": options.we_connect,
         }
 
 

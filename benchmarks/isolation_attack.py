@@ -1,4 +1,6 @@
-"""What `benchmarks.isolation` does to one network's port: ``python -m benchmarks.isolation_attack ATTACK DIALECT SECONDS HOST PORT``.
+"""What `benchmarks.isolation` does to one network's port: ``python -m benchmarks.isolation_attack ATTACK DIALECT SECONDS HOST PORT [host]``.
+
+With ``host`` it is the network's host, which the switch calls there.
 
 Each attack goes on as fast as it can for so many seconds and then prints one JSON object: how many octets and connections it got through.
 """
@@ -33,6 +35,8 @@ HELD_CONNECTIONS = 400
 """Below what one address may have."""
 
 BLOB_OCTETS = 1 << 18
+ACCEPT_SECONDS = 0.005
+"""As a host: how long the next link of the switch is waited for in one go."""
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 IDENTITY = TerminalIdentity(
@@ -48,7 +52,15 @@ IDENTITY = TerminalIdentity(
 class Attack:
     """One attack on one dialect's port."""
 
-    def __init__(self, dialect: str, address: tuple[str, int], until: float, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        dialect: str,
+        address: tuple[str, int],
+        until: float,
+        now: Callable[[], datetime],
+        *,
+        is_host: bool = False,
+    ) -> None:
         self.octets = self.connections = 0
         self._wire: Wire = WIRES[dialect]
         self._speech = speech_of(dialect, now)
@@ -56,6 +68,7 @@ class Attack:
         self._until = until
         self._now = now
         self._random = random.Random(1)
+        self._listening = socket.create_server(address, backlog=128) if is_host else None
 
     # Blobs.
 
@@ -190,6 +203,20 @@ class Attack:
                 links.popleft().close()
 
     def _connect(self) -> socket.socket | None:
+        return self._call() if self._listening is None else self._accept(self._listening)
+
+    def _accept(self, listening: socket.socket) -> socket.socket | None:
+        listening.settimeout(ACCEPT_SECONDS)
+        try:
+            link, _ = listening.accept()
+        except OSError:
+            return None
+        link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        link.setblocking(False)
+        self.connections += 1
+        return link
+
+    def _call(self) -> socket.socket | None:
         link = socket.socket()
         try:
             link.settimeout(0.5)
@@ -223,7 +250,7 @@ ATTACKS: dict[str, Callable[[Attack], None]] = {
 
 def main() -> None:
     """Run one attack."""
-    name, dialect, seconds, host, port = sys.argv[1:]
+    name, dialect, seconds, host, port, *role = sys.argv[1:]
     # Whoever attacks has a machine of his own: here he only gets what the others leave.
     os.nice(19)
     attack = Attack(
@@ -231,6 +258,7 @@ def main() -> None:
         (host, int(port)),
         monotonic() + float(seconds),
         lambda: datetime.now(UTC),  # noqa: TID251 - the root of this process
+        is_host=bool(role),
     )
     ATTACKS[name](attack)
     print(json.dumps({"octets": attack.octets, "connections": attack.connections}))

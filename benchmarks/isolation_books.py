@@ -15,10 +15,14 @@ from ledger.day_close import close_days
 from ledger.network_terms import read_terms
 from ledger.reconcile import TheirFile, compare_file
 from ledger.settlement_file import write_settlement_file
+from messages.framing import write_frame
 from messages.settlement_file import SettlementSums, header_line, trailer_line
+from messages.wire import WIRES
+from partner.called_host import CalledHost
+from partner.link import Nothing
 from pos import requests
 from pos.client import PosClient, Timers
-from pos.dialogue import APPROVED, Dialogue, Final
+from pos.dialogue import APPROVED, Dialogue, Final, Send
 from pos.mac import signer
 from pos.requests import Moment
 from pos.speech import speech_of
@@ -29,6 +33,7 @@ from vending.secret import Secret
 from vending.settlement import CloseDays, settlement_day
 
 CLOSE_SECONDS_MAX = 30.0
+LINK_SECONDS_MAX = 30.0
 
 
 def utc_now() -> datetime:
@@ -69,9 +74,30 @@ def cut_over(plan: NetworkPlan) -> None:
     now = utc_now()
     message = requests.cut_over(identity, Moment(stan="900001", transmitted_at=now), local_date(now))
     dialogue = Dialogue(message, signer(identity.mac_scheme, identity.mac_key), speech=speech_of(plan.dialect, utc_now))
-    outcome = PosClient(plan.address, timers=Timers(), monotonic=monotonic, sleep=sleep).run(dialogue)
+    if plan.is_host:
+        outcome = _ask_over_a_called_link(plan, dialogue)
+    else:
+        outcome = PosClient(plan.address, timers=Timers(), monotonic=monotonic, sleep=sleep).run(dialogue)
     assert isinstance(outcome, Final), outcome
     assert outcome.is_approved, outcome
+
+
+def _ask_over_a_called_link(plan: NetworkPlan, dialogue: Dialogue) -> object:
+    """Be the network's host once more, and ask over the first link that the switch opens."""
+    wire = WIRES[plan.dialect]
+    host = CalledHost(wire, plan.dialect, [plan.address], signs_on=True, wait_seconds=LINK_SECONDS_MAX)
+    try:
+        link = host.connect()
+        step: object = dialogue.start()
+        while isinstance(step, Send):
+            link.throw(step.octets)
+            frame = link.read_frame(Timers().answer_seconds)
+            if isinstance(frame, Nothing):
+                return frame
+            step = dialogue.received(write_frame(wire.frame_style, frame))
+        return step
+    finally:
+        host.close()
 
 
 def speaker(terminal_ids: Iterable[str]) -> str:

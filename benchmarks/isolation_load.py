@@ -25,6 +25,7 @@ from twisted.internet.stdio import StandardIO
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 
+from benchmarks.isolation_host import CalledLink, Host
 from messages.subfields import first_value, parse_sub_elements
 from pos import requests
 from pos.dialogue import Dialogue, Final, Pause, Relink, Send, Step
@@ -48,7 +49,10 @@ LATE_START_SECONDS = 0.2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkPlan:
-    """What one load process is told; ``keys`` are the terminals' MAC keys by terminal id, in hexadecimal digits."""
+    """What one load process is told; ``keys`` are the terminals' MAC keys by terminal id, in hexadecimal digits.
+
+    ``host`` and ``port`` are the switch's, or with ``is_host`` where the network waits for the switch's links.
+    """
 
     network: str
     dialect: str
@@ -64,10 +68,11 @@ class NetworkPlan:
     journal: str
     latencies: str
     seed: int
+    is_host: bool = False
 
     @property
     def address(self) -> tuple[str, int]:
-        """Of the switch."""
+        """Of the switch, or of the network's host."""
         return self.host, self.port
 
     def as_line(self) -> str:
@@ -123,20 +128,15 @@ def read_journal(path: Path) -> tuple[dict[tuple[str, str], Sale], list[Outcome]
 class Line(StreamProtocol):
     """One connection, made again whenever it ends, and the sale that is under way on it."""
 
-    def __init__(self, load: "NetworkLoad", address: tuple[str, int]) -> None:
+    def __init__(self, load: "NetworkLoad") -> None:
         self._load = load
-        self._address = address
-        self._link: _Link | None = None
+        self._link: StreamProtocol | None = None
         self._dialogue: Dialogue | None = None
         self._timer: Any = None
         self.sale: Sale | None = None
         self.due_at = 0.0
 
-    def connect(self) -> None:
-        """Open it."""
-        self._load.reactor.connectTCP(*self._address, _LinkFactory(self), timeout=5)
-
-    def opened(self, link: "_Link") -> None:
+    def opened(self, link: StreamProtocol) -> None:
         """It is open: an interrupted sale is asked for again."""
         self._link = link
         if self._dialogue is not None:
@@ -147,7 +147,7 @@ class Line(StreamProtocol):
         """It ended, or could not be opened."""
         self._link = None
         self._stop_timer()
-        self._load.reactor.callLater(RELINK_SECONDS, self.connect)
+        self._load.relink(self)
 
     def reset(self) -> None:
         """Cut it with a reset."""
@@ -260,7 +260,13 @@ class NetworkLoad:
         self._journal = os.open(plan.journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         self._latencies = os.open(plan.latencies, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         self._free: deque[Line] = deque()
-        self._lines = [Line(self, plan.address) for number in range(LINES)]
+        self._lines = [Line(self) for _ in range(LINES)]
+        self._linkless: deque[Line] = deque()
+        self._host = (
+            Host(reactor, plan.address, lambda: CalledLink(self._speech.wire, plan.dialect, self._take_link))
+            if plan.is_host
+            else None
+        )
         self._waiting: deque[float] = deque()
         self._is_selling = False
         self._cut_seconds: float | None = None
@@ -277,9 +283,41 @@ class NetworkLoad:
     def start(self) -> None:
         """Connect and begin to sell."""
         for line in self._lines:
-            line.connect()
+            self._link(line)
+        if self._host is not None:
+            self._host.open()
         self._is_selling = True
         self.reactor.callLater(LATE_START_SECONDS, self._sell_due)
+
+    def relink(self, line: Line) -> None:
+        """Get a line that lost its link another one."""
+        self.reactor.callLater(0 if self._host else RELINK_SECONDS, self._link, line)
+
+    def _link(self, line: Line) -> None:
+        if self._host is None:
+            self.reactor.connectTCP(*self._plan.address, _LinkFactory(line), timeout=5)
+        else:
+            self._linkless.append(line)
+
+    def _take_link(self, link: CalledLink) -> Line | None:
+        """Give a link that the switch opened and signed on to a line that has none."""
+        if not self._linkless:
+            return None
+        line = self._linkless.popleft()
+        line.opened(link)
+        return line
+
+    def give_way(self) -> None:
+        """Let another process be the network's host."""
+        assert self._host is not None
+        self._host.close()
+        for line in self._lines:
+            line.reset()
+
+    def come_back(self) -> None:
+        """Be the network's host again."""
+        assert self._host is not None
+        self._host.open()
 
     def cut(self, interval_seconds: float | None) -> None:
         """Reset all lines again and again from now on, or no more."""
@@ -367,7 +405,7 @@ class NetworkLoad:
 
 
 class Commands(LineReceiver):
-    """Lines on standard input: the plan first, then ``cut SECONDS``, ``calm`` and ``stop``."""
+    """Lines on standard input: the plan first, then ``cut SECONDS``, ``calm``, ``away``, ``back`` and ``stop``."""
 
     delimiter = b"\n"
     MAX_LENGTH = 1 << 24
@@ -391,6 +429,10 @@ class Commands(LineReceiver):
         word, *arguments = line.decode("ascii").split()
         if word == "cut":
             self._load.cut(float(arguments[0]))
+        elif word == "away":
+            self._load.give_way()
+        elif word == "back":
+            self._load.come_back()
         elif word == "calm":
             self._load.cut(None)
         elif word == "stop":

@@ -3,18 +3,24 @@
 import json
 import secrets
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
 import click
 
-from cli.address import Address
 from cli.partner_setting import (
     KeySource,
     address_of,
     certification_meters,
     certification_terminals,
+    host_tls_context,
+    host_wait_seconds,
     key_source,
+    line_options,
+    listening_at,
     now,
     read_known,
     read_partner,
@@ -23,10 +29,12 @@ from cli.partner_setting import (
     services_of,
     tls_context,
 )
+from config.acquirer import AcquirerSection
+from partner.called_host import CalledHost
 from partner.case import Case
 from partner.cases import CASES
 from partner.examiner import CaseResult, Examiner
-from partner.link import Link
+from partner.link import Link, open_link
 from partner.network import Partner
 from partner.report import Report, as_json, as_markdown, result_line
 from partner.setting import Setting
@@ -41,14 +49,12 @@ ANSWER_MARGIN_SECONDS = 3.0
 @click.option("--list", "is_list", is_flag=True, help="Print the cases and why each is there; nothing is sent.")
 @click.option("--case", "case_ids", multiple=True, help="Only these cases; may be given several times.")
 @click.option("--config", type=click.Path(dir_okay=False, path_type=Path), help="Default: of this installation.")
-@click.option("--address", type=Address(), help="Of the port; default: the switch that runs on this machine.")
+@line_options
 @click.option("--report", "report_file", type=click.Path(dir_okay=False, path_type=Path), help="Write the page here.")
 @click.option("--language", type=click.Choice(LANGUAGES), default=SPANISH, show_default=True, help="Of the report.")
 @click.option("--terminal", help="Terminal id; default: the network's last active one.")
 @click.option("--meter", help="Number of a meter without debts; default: one of the ledger's.")
 @click.option("--keys", type=click.Path(dir_okay=False, path_type=Path), help="Key file of the terminals.")
-@click.option("--tls-ca", type=click.Path(dir_okay=False, path_type=Path), help="Authority of an encrypted port.")
-@click.option("--tls-pem", type=click.Path(dir_okay=False, path_type=Path), help="Our certificate and key for it.")
 @click.option(
     "--cut-over", is_flag=True, help="Also close the network's day: its sales of today then stand on tomorrow."
 )
@@ -60,6 +66,7 @@ def certify(
     case_ids: tuple[str, ...],
     config: Path | None,
     address: tuple[str, int] | None,
+    listen: tuple[tuple[str, int], ...],
     report_file: Path | None,
     language: str,
     terminal: str | None,
@@ -72,6 +79,8 @@ def certify(
 ) -> None:
     """Run the written certification cases of network NAME against its live port, with real sales, and print a report.
 
+    With role we_connect there is no port: the cases wait at the network's own addresses for the links that the switch opens.
+
     What is sold is sold: use a network of a test installation, or one that does not serve customers yet. Exits 0 only if every case
     that could be run passed.
     """
@@ -83,21 +92,70 @@ def certify(
         raise click.UsageError("say which network, or --list")
     settings = read_settings(config)
     section, partner = section_of(settings, network_id), read_partner(settings, network_id)
-    where, tls = address_of(section, address), tls_context(section, tls_ca, tls_pem)
-    examiner = Examiner(
-        partner,
-        _setting(partner, key_source(section, keys), terminal, meter, is_tls=tls is not None, may_cut_over=cut_over),
-        lambda: Link(where, partner.wire.frame_style, tls),
-        now=now,
-        first_stan=secrets.randbelow(900_000),
-        answer_seconds=section.answer_deadline_seconds + ANSWER_MARGIN_SECONDS,
-    )
-    results = _examine(examiner, cases, where, None if is_json else language)
-    report = Report(
-        partner=partner, address=f"{where[0]}:{where[1]}", at=now(), version=version("eudora"), results=results
-    )
+    source, tls_files = key_source(section, keys), (tls_ca, tls_pem)
+    with _line(section, partner, address, listen, tls_files) as line:
+        examiner = Examiner(
+            line.partner,
+            _setting(line.partner, source, terminal, meter, is_tls=section.tls is not None, may_cut_over=cut_over),
+            line.connect,
+            now=now,
+            first_stan=secrets.randbelow(900_000),
+            answer_seconds=section.answer_deadline_seconds + ANSWER_MARGIN_SECONDS,
+        )
+        results = _examine(examiner, cases, line.where, None if is_json else language)
+    report = Report(partner=partner, address=line.where, at=now(), version=version("eudora"), results=results)
     _show(report, report_file, language, is_json=is_json)
     sys.exit(0 if report.is_certified else 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Line:
+    """How the cases get their links, and what is said of that."""
+
+    partner: Partner
+    connect: Callable[[], Link]
+    where: str
+
+
+@contextmanager
+def _line(
+    section: AcquirerSection,
+    partner: Partner,
+    address: tuple[str, int] | None,
+    listen: tuple[tuple[str, int], ...],
+    tls_files: tuple[Path | None, Path | None],
+) -> Iterator[_Line]:
+    """Call the port, or be the host that the switch calls."""
+    waits_at = listening_at(section, address, listen)
+    if not waits_at:
+        where, tls = address_of(section, address), tls_context(section, *tls_files)
+        yield _Line(
+            partner=partner,
+            connect=lambda: open_link(where, partner.wire.frame_style, tls),
+            where=f"{where[0]}:{where[1]}",
+        )
+        return
+    assert section.links is not None
+    words = ", ".join(f"{host}:{port}" for host, port in waits_at)
+    try:
+        host = CalledHost(
+            partner.wire,
+            partner.dialect,
+            waits_at,
+            signs_on=section.links.signs_on,
+            wait_seconds=host_wait_seconds(section),
+            tls=host_tls_context(section, *tls_files),
+        )
+    except OSError as error:
+        raise click.ClickException(f"cannot wait at {words}: {error.strerror or error}") from error
+    try:
+        # Where the switch signs on, no terminal must.
+        is_sign_on_required = partner.is_sign_on_required and not section.links.signs_on
+        yield _Line(
+            partner=replace(partner, is_sign_on_required=is_sign_on_required), connect=host.connect, where=words
+        )
+    finally:
+        host.close()
 
 
 def _setting(
@@ -117,9 +175,7 @@ def _setting(
     )
 
 
-def _examine(
-    examiner: Examiner, cases: list[Case], where: tuple[str, int], shown_language: str | None
-) -> list[CaseResult]:
+def _examine(examiner: Examiner, cases: list[Case], where: str, shown_language: str | None) -> list[CaseResult]:
     def show(result: CaseResult) -> None:
         if shown_language is not None:
             click.echo(result_line(result, shown_language))
@@ -127,7 +183,7 @@ def _examine(
     try:
         return examiner.run(cases, show)
     except OSError as error:
-        raise click.ClickException(f"{where[0]}:{where[1]} cannot be reached: {error.strerror or error}") from error
+        raise click.ClickException(f"{where} cannot be reached: {error.strerror or error}") from error
 
 
 def _chosen(case_ids: tuple[str, ...]) -> list[Case]:

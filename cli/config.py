@@ -115,6 +115,7 @@ def summary(section: AcquirerSection) -> str:
     rate = f"{section.requests_per_second_max}/s" if section.requests_per_second_max else "any rate"
     encryption = "plain" if section.tls is None else "TLS" if section.tls.client_ca_file is None else "mutual TLS"
     peers = ", ".join(map(str, section.allowed_peers)) or "everybody"
+    callers = "" if section.role == "we_connect" else f", from {peers}"
     listens = "" if section.role == "we_connect" else f"on {section.listen_host}:{section.listen_port} "
     links = (
         ""
@@ -122,7 +123,7 @@ def summary(section: AcquirerSection) -> str:
         else f"over {section.links.count} links to {', '.join(map(str, section.links.hosts))} "
     )
     return (
-        f"  {section.id}: {section.dialect} {listens}{links}({encryption}, from {peers}), {section.state},"
+        f"  {section.id}: {section.dialect} {listens}{links}({encryption}{callers}), {section.state},"
         f" {section.mac.scheme} register {section.mac.register_id}; sells {'/'.join(sells.services)} by {'/'.join(sells.kinds)},"
         f" {hours}, {rate}"
     )

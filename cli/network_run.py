@@ -10,16 +10,15 @@ from typing import Any
 
 import click
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
-from twisted.internet.error import ConnectError
+from twisted.internet.error import CannotListenError, ConnectError
 from twisted.internet.task import LoopingCall
 
-from cli.address import Address
+from cli.partner_line import LinksMissing, PartnerLine, line_of
 from cli.partner_setting import (
     KeySource,
     Known,
-    address_of,
     key_source,
+    line_options,
     now,
     read_known,
     read_meters,
@@ -28,7 +27,7 @@ from cli.partner_setting import (
     section_of,
     services_of,
 )
-from partner.exchange import LINK_PAUSE_SECONDS, Chances, Concentrator, PartnerLink
+from partner.exchange import Chances, Concentrator
 from partner.network import Partner
 from partner.run_tally import RunTally, percentile
 from partner.traffic import Traffic, TrafficPlan
@@ -37,7 +36,6 @@ METERS_MAX = 300
 ANSWER_MARGIN_SECONDS = 3.0
 """On top of the port's own deadline."""
 
-CONNECT_SECONDS = 5
 SHOWN_EVERY_SECONDS = 2.0
 _SHARE = click.FloatRange(0.0, 1.0)
 
@@ -57,7 +55,7 @@ _SHARE = click.FloatRange(0.0, 1.0)
 )
 @click.option("--seed", type=int, help="Of all choices; default: by chance.")
 @click.option("--keys", type=click.Path(dir_okay=False, path_type=Path), help="Key file of the terminals.")
-@click.option("--address", type=Address(), help="Of the port; default: the switch that runs on this machine.")
+@line_options
 @click.option("--json", "is_json", is_flag=True, help="Print one JSON object.")
 def run_command(
     *,
@@ -73,18 +71,20 @@ def run_command(
     delay_ms: int,
     seed: int | None,
     keys: Path | None,
-    address: tuple[str, int] | None,
     is_json: bool,
+    **where: Any,
 ) -> None:
     """Play network NAME: its terminals sell over a few links, lose answers, repeat, and compare their totals with the books.
+
+    With role we_connect it is the network's host: it waits at the network's own addresses for the links that the switch opens, answers
+    sign-on and echo, and sells over them.
 
     What is sold is sold: use a test installation. Exits 0 only if every answer was right, every repeat got the same octets, no PIN came
     twice, and the totals agree.
     """
     settings = read_settings(config)
     section, partner = section_of(settings, network_id), read_partner(settings, network_id)
-    if section.tls is not None:
-        raise click.ClickException("this port is encrypted: give --address of a plain one, or of a TLS tunnel")
+    line = line_of(section, links, **where)
     known, source = read_known(network_id), key_source(section, keys)
     plan = _plan(partner, known, source, terminals=terminals, rate=rate, seconds=seconds)
     chances = Chances(errors=errors, drop=drop, duplicates=duplicates, delay_seconds=delay_ms / 1000)
@@ -94,8 +94,7 @@ def run_command(
         plan,
         chances,
         tally,
-        address=address_of(section, address),
-        links=links,
+        line=line,
         answer_seconds=section.answer_deadline_seconds + ANSWER_MARGIN_SECONDS,
         seed=secrets.randbits(32) if seed is None else seed,
         show=None if is_json else _show_live,
@@ -133,8 +132,7 @@ def _play(
     chances: Chances,
     tally: RunTally,
     *,
-    address: tuple[str, int],
-    links: int,
+    line: PartnerLine,
     answer_seconds: float,
     seed: int,
     show: Callable[[RunTally, int], None] | None,
@@ -145,26 +143,17 @@ def _play(
     turning: Any = reactor
     chance = random.Random(seed)  # noqa: S311 - choices of a simulation, no secret
 
-    def open_link() -> Deferred[PartnerLink]:
-        endpoint = TCP4ClientEndpoint(turning, *address, timeout=CONNECT_SECONDS)
-        opening: Deferred[PartnerLink] = connectProtocol(endpoint, PartnerLink(concentrator))
-        return opening
-
-    def open_later() -> None:
-        if not concentrator.is_ending:
-            turning.callLater(LINK_PAUSE_SECONDS, lambda: open_link().addErrback(lambda _failure: open_later()))
-
     concentrator = Concentrator(
-        partner, turning, chances, tally, chance, answer_seconds=answer_seconds, reconnect=open_later
+        partner, turning, chances, tally, chance, answer_seconds=answer_seconds, reconnect=lambda: line.reopen()
     )
+    line.adopt(turning, concentrator)
     traffic = Traffic(partner, plan, concentrator, turning, now=now, chances=chances, chance=chance)
 
     async def play() -> None:
         try:
-            for _ in range(links):
-                await open_link()
-        except ConnectError as error:
-            tally.fault("unreachable", f"{address[0]}:{address[1]} cannot be reached: {error}")
+            await line.open()
+        except (ConnectError, CannotListenError, LinksMissing) as error:
+            tally.fault("unreachable", f"{line.where}: {error}")
             return
         await traffic.run()
 
@@ -172,6 +161,7 @@ def _play(
         if result is not None:
             tally.fault("fault_of_ours", f"{result.type.__name__} in the simulation itself: {result.value}")
         concentrator.is_ending = True
+        line.close()
         for link in list(concentrator.links):
             link.close()
         turning.callLater(0, turning.stop)

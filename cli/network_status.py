@@ -5,6 +5,7 @@ Who acts is said by ``--user``; as with `eudora adjust`, whoever may run this co
 
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -121,7 +122,16 @@ def _row(name: str, status: NetworkStatus | None, served: Mapping[str, Any] | No
         row["float_centavos"] = status.available_centavos
         if status.is_stopped:
             row |= {"stopped_by": status.ordered_by, "why": status.why}
-    for key in ("state", "address", "connections", "in_flight", "last_request", "last_approval", "session_key"):
+    for key in (
+        "state",
+        "address",
+        "connections",
+        "in_flight",
+        "last_request",
+        "last_approval",
+        "session_key",
+        "links",
+    ):
         row[key] = None if served is None else served[key]
     return row
 
@@ -131,10 +141,21 @@ def _line(row: Mapping[str, Any]) -> str:
     key = f", key {_session_key(row['session_key'])}" if row["session_key"] else ""
     pesos = "-" if row["float_centavos"] is None else f"{row['float_centavos'] // 100:,}".replace(",", ".")
     return (
-        f"{row['id']:<16} {row['ledger'] or 'not in the ledger'}{why}; switch: {row['state'] or 'not served'} {row['address'] or ''},"
-        f" links {_shown(row['connections'])}, in flight {_shown(row['in_flight'])}, last request {_moment(row['last_request'])},"
+        f"{row['id']:<16} {row['ledger'] or 'not in the ledger'}{why}; switch: {row['state'] or 'not served'} {_where(row)},"
+        f" connections {_shown(row['connections'])}, in flight {_shown(row['in_flight'])}, last request {_moment(row['last_request'])},"
         f" last approval {_moment(row['last_approval'])}, float {pesos} pesos{key}"
     )
+
+
+def _where(row: Mapping[str, Any]) -> str:
+    """Its port, and the links that we open to it: how many are in which state."""
+    address = str(row["address"] or "")
+    parts = [] if address.endswith(":0") or not address else [address]
+    states = Counter(link["state"] for link in row["links"] or ())
+    if states:
+        hosts = ", ".join(dict.fromkeys(link["host"] for link in row["links"]))
+        parts.append(f"links to {hosts}: " + ", ".join(f"{count} {state}" for state, count in sorted(states.items())))
+    return "; ".join(parts)
 
 
 def _session_key(key: Mapping[str, Any]) -> str:

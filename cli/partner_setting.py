@@ -2,16 +2,17 @@
 
 import json
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 from sqlalchemy import text
 
 from cli import context
+from cli.address import Address
 from config.acquirer import AcquirerSection
 from config.errors import ConfigError
 from config.settings import Settings, load
@@ -22,6 +23,8 @@ from security_module.terminal_keys import NotExportable, export_terminal_key
 from vending.money import Centavos
 from vending.secret import Secret
 from vending.service import Service
+
+HOST_MARGIN_SECONDS = 5.0
 
 UNREGISTERED_TERMINAL = "ZZ999999"
 """An id that no network gives out."""
@@ -50,6 +53,29 @@ _OWING = text("""
         AND NOT disputed AND meter.held_by IS NULL
     GROUP BY meter.id, meter.meter_number ORDER BY owed DESC LIMIT 1
 """)
+
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def line_options(command: _Command) -> _Command:
+    """Add the options that say where the other end is: ``address``, ``listen``, ``tls_ca`` and ``tls_pem``."""
+    file = click.Path(dir_okay=False, path_type=Path)
+    for option in (
+        click.option("--tls-pem", type=file, help="Our certificate and key for it."),
+        click.option(
+            "--tls-ca", type=file, help="Authority of the other end's certificate, where the line is encrypted."
+        ),
+        click.option(
+            "--listen",
+            type=Address(),
+            multiple=True,
+            help="Be the network's host there, and wait for the switch's links.",
+        ),
+        click.option("--address", type=Address(), help="Of the port; default: the switch that runs on this machine."),
+    ):
+        command = option(command)
+    return command
 
 
 def now() -> datetime:
@@ -95,6 +121,31 @@ def address_of(section: AcquirerSection, address: tuple[str, int] | None) -> tup
         return address
     is_ours = section.id in context.settings().acquirers
     return context.switch_address(section.id) if is_ours else (section.listen_host, section.listen_port)
+
+
+def listening_at(
+    section: AcquirerSection, address: tuple[str, int] | None, listen: Sequence[tuple[str, int]]
+) -> Sequence[tuple[str, int]]:
+    """Return where the network waits for the links that the switch opens; empty: it calls the port.
+
+    Raises:
+        click.ClickException: the switch opens none, or only opens them.
+    """
+    if listen and section.links is None:
+        raise click.ClickException(
+            f"role {section.role}: the switch opens no links to {section.id}, so nothing would come"
+        )
+    if section.role != "we_connect" or section.links is None:
+        return listen
+    if address is not None:
+        raise click.ClickException(f"role we_connect: {section.id} has no port to be called; give --listen instead")
+    return listen or [(host.host, host.port) for host in section.links.hosts]
+
+
+def host_wait_seconds(section: AcquirerSection) -> float:
+    """Return how long a link of the switch is waited for: its longest back-off, and then the attempt itself."""
+    assert section.links is not None, "only networks with links are waited for"
+    return section.links.backoff_max_seconds + section.links.connect_timeout_seconds + HOST_MARGIN_SECONDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,6 +261,28 @@ def tls_context(section: AcquirerSection, ca: Path | None, pem: Path | None) -> 
             found.load_cert_chain(str(pem))
     except OSError as error:
         raise click.ClickException(f"{ca}: {error}") from error
+    return found
+
+
+def host_tls_context(section: AcquirerSection, ca: Path | None, pem: Path | None) -> ssl.SSLContext | None:
+    """Return how the network's host takes encrypted links; None: they are plain.
+
+    Raises:
+        click.ClickException: a file that is needed was not given, or cannot be read.
+    """
+    if section.tls is None:
+        return None
+    if ca is None or pem is None:
+        raise click.ClickException(
+            "these links are encrypted: say --tls-pem, certificate and key of the host, and --tls-ca, the authority of the switch's"
+        )
+    try:
+        found = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        found.load_cert_chain(str(pem))
+        found.load_verify_locations(str(ca))
+    except OSError as error:
+        raise click.ClickException(f"{pem} or {ca}: {error}") from error
+    found.verify_mode = ssl.CERT_REQUIRED
     return found
 
 

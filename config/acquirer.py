@@ -1,10 +1,12 @@
 """Section ``acquirers.<id>``: one network that sells for the utility, with a port and limits of its own."""
 
+import re
 from collections.abc import Mapping
+from datetime import time
 from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
 
 from config.acquirer_links import LinksSection
 from config.acquirer_sells import SellsSection
@@ -36,6 +38,16 @@ CodeSpelling = Annotated[str, Field(pattern=r"^[0-9A-Z]{2,3}$")]
 """What stands in data element 39; the network's dialect says how long it is."""
 
 
+def _is_printable(text: str) -> str:
+    if not all(32 <= ord(character) < 127 or 160 <= ord(character) < 256 for character in text):
+        raise ValueError("a terminal prints Latin-1, one line")
+    return text
+
+
+ResponseText = Annotated[str, Field(min_length=1, max_length=25), AfterValidator(_is_printable)]
+"""What stands in data element 44 of a refusal."""
+
+
 def _of_text(value: Any) -> Any:
     if not isinstance(value, str | IPv4Network | IPv6Network):
         raise ValueError('an address range is written "10.1.0.0/16", one address without the "/"')
@@ -45,6 +57,20 @@ def _of_text(value: Any) -> Any:
 PeerRange = Annotated[IPv4Network | IPv6Network, BeforeValidator(_of_text)]
 """Addresses as CIDR; host bits that are set are an error, because nobody can tell what was meant."""
 
+
+def _of_time(value: Any) -> Any:
+    match = re.fullmatch(r"([01][0-9]|2[0-3]):([0-5][0-9])", value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError('a time of day is written "HH:MM"')
+    if value == "00:00":
+        raise ValueError("at midnight the day changes anyway; leave it out")
+    return time(int(match[1]), int(match[2]))
+
+
+CutOverTime = Annotated[
+    time, BeforeValidator(_of_time), PlainSerializer(lambda value: value.strftime("%H:%M"), return_type=str)
+]
+"""A time of day in America/Bogota, ``"18:00"``."""
 
 DialectName = Literal["datafono", "recargas", "loteria"]
 """Which message adapter serves a network."""
@@ -61,7 +87,10 @@ class MacSection(Section):
     """How messages of this network are authenticated.
 
     Attributes:
-        scheme: MAC algorithm, by the name the security module knows it under.
+        scheme: MAC algorithm, by the name the security module knows it under. ``X9.9`` is single DES, for partners who have nothing
+            better.
+        is_always_in_128: whether answers carry their MAC in data element 128 always; otherwise in 64 where no element above 64 is there.
+            A request may have it in either, as its last element.
         register_id: key register of the security module that holds the key.
         is_diversified_by_terminal: whether each terminal has a key of its own, derived from the register's by terminal id.
         session_keys: whether the network and we change the key over the line (0800/161, 1804/811). The register's own key is in force
@@ -71,7 +100,8 @@ class MacSection(Section):
         age_warning_hours: a session key that is in force for longer is told of in the log.
     """
 
-    scheme: Literal["X9.19", "AES-CMAC"] = "X9.19"
+    scheme: Literal["X9.9", "X9.19", "AES-CMAC"] = "X9.19"
+    is_always_in_128: bool = False
     register_id: int = Field(ge=1, le=2**31 - 1)
     is_diversified_by_terminal: bool = True
     session_keys: bool = False
@@ -81,6 +111,8 @@ class MacSection(Section):
 
     @model_validator(mode="after")
     def _session_keys_have_a_zone(self) -> Self:
+        if self.session_keys and self.scheme == "X9.9":
+            raise ValueError("session_keys needs scheme X9.19 or AES-CMAC: no single DES key is sent over the line")
         if self.session_keys and self.zone_register_id is None:
             raise ValueError("session_keys needs zone_register_id, the register of the zone key")
         if self.session_keys and self.is_diversified_by_terminal:
@@ -104,15 +136,23 @@ class AcquirerSection(Section):
         framing: how a frame's length is written: ``binary2`` two octets, most significant first; ``ascii4`` four digits. Unset: as is usual
             in the dialect.
         has_tpdu: whether a 5-octet TPDU stands before the message, likewise.
+        both_bitmaps: whether every answer carries a second bitmap, empty where nothing is in it; for programs that always read 128 bits.
+            What comes in may have an empty one in any case.
         frame_octets_max: longest frame; a longer one ends the connection.
         mac: authentication; a network without it is not served.
         state: ``serving``; ``stopped``: no new sale is made (57) while everything else goes on; ``draining``: moreover its connections
             are ended and its port is closed.
         sells: what it may sell, when, and for how much.
         response_codes: other spellings of our codes in its data element 39, ``{ float_short = "61" }``.
+        response_texts: what a refusal says in data element 44 for the cashier to read, ``{ float_short = "Cupo agotado" }``: 1 to 25
+            characters of Latin-1.
+        tells_balance: whether answers to sales and inquiries, and to sales that the float does not cover, carry in data element 54 what
+            the network may still sell: of a sale, right behind it.
         is_sign_on_required: whether financial messages are refused (77) before an 0800 sign-on on the same connection.
         network_terminals: terminals that speak for the whole network: only they may ask for its cut-over (0800/201) and its totals
             (0520). Without any, nobody may. In the environment: a JSON list.
+        cut_over_time: when its settlement day changes, ``"18:00"`` by local time; the switch sees to it within
+            ``close_days_interval_seconds``. Unset: at midnight. Its own cut-over (0800/201) may come before.
         settlement_directory: an existing directory into which the settlement file of each day is put once the day is closed. Without it
             files are only made by `eudora settle file`.
         reversal_policy: what a reversal does after a token exists. ``stands``: the sale stands and the refusal carries the token.
@@ -145,13 +185,17 @@ class AcquirerSection(Section):
     tls: TlsSection | None = None
     framing: Literal["binary2", "ascii4"] = "binary2"
     has_tpdu: bool = True
+    both_bitmaps: bool = False
     frame_octets_max: int = Field(default=2048, ge=64, le=FRAME_OCTETS_CEILING)
     mac: MacSection
     state: Literal["serving", "stopped", "draining"] = "serving"
     sells: SellsSection = Field(default_factory=SellsSection)
     response_codes: dict[CodeName, CodeSpelling] = Field(default_factory=dict)
+    response_texts: dict[CodeName, ResponseText] = Field(default_factory=dict)
+    tells_balance: bool = False
     is_sign_on_required: bool = False
     network_terminals: tuple[str, ...] = ()
+    cut_over_time: CutOverTime | None = None
     settlement_directory: HomePath | None = None
     reversal_policy: Literal["stands", "parked"] = "stands"
     parked_sale_centavos_max: Annotated[int, Field(ge=0)] = 5_000_000

@@ -1,6 +1,6 @@
 """Which keys a table of the file may have, and the one that a misspelt key was probably meant to be."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, get_args, get_origin
 
@@ -17,9 +17,26 @@ def known_keys(root: type[BaseModel], path: Sequence[str]) -> list[str]:
     return list(model.model_fields) if _is_model(model) else []
 
 
+IN_THE_LEDGER: Mapping[str, str] = {
+    "float": "eudora network deposit",
+    "deposit": "eudora network deposit",
+    "credit": "eudora network add --credit",
+    "credit_line": "eudora network add --credit",
+    "commission": "eudora network terms",
+    "commission_tax": "eudora network terms",
+    "tax": "eudora network terms",
+    "tiers": "eudora network terms",
+    "warning_level": "eudora network warn",
+    "float_warning": "eudora network warn",
+}
+"""What people look for in a network's table and is agreed on by a day and a person, which a file does not know."""
+
+
 def suggestion(name: str, known: Iterable[str]) -> str:
     """Return what to say of an unknown key."""
     known = list(known)
+    if name in IN_THE_LEDGER:
+        return f"no such key: a network's money is in the ledger; {IN_THE_LEDGER[name]}"
     near = get_close_matches(name, known, n=1, cutoff=0.6)
     if near:
         return f"no such key; did you mean {near[0]}?"

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, text
 from ledger import arrays
 from ledger.database import allow_scans, transact
 from ledger.months import ensure_months
-from vending.calendar import local_date
+from vending.calendar import local_date, local_time
 from vending.response_code import ResponseCode
 from vending.settlement import CloseDays, CutOver, CutOverOrder, DaysClosed
 
@@ -129,14 +129,22 @@ def close_days(engine: Engine, order: CloseDays, *, polls_max: int = POLLS_MAX) 
         LedgerOutcomeUnknown: run it again.
     """
     ensure_months(engine)
-    today = local_date(order.at)
-    transact(engine, lambda connection, _attempt: connection.execute(_BAR, {"today": today}))
+    transact(engine, lambda connection, _attempt: _move_days(connection, order))
     days, is_begun = transact(engine, lambda connection, _attempt: _past_days(connection))
     if is_begun and not days:
         return DaysClosed(closed=(), left=())
     if not _older_readers_are_gone(engine, polls_max):
         return DaysClosed(closed=(), left=days)
     return transact(engine, lambda connection, _attempt: _close(connection, order))
+
+
+def _move_days(connection: Connection, order: CloseDays) -> None:
+    """Bring every network's settlement date up to the clock: to today, or to tomorrow where its own cut-over is past."""
+    now = local_time(order.at)
+    connection.execute(_BAR, {"today": now.date()})
+    for acquirer_id, at in order.cut_overs:
+        if now.time() >= at:
+            connection.execute(_CUT_OVER, {"acquirer": acquirer_id, "next": now.date() + timedelta(days=1)})
 
 
 def _past_days(connection: Connection) -> tuple[tuple[tuple[str, date], ...], bool]:

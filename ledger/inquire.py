@@ -1,6 +1,7 @@
 """Inquiries: who is behind a meter, what is owed, what a sum would buy. Nothing is written and nothing is locked."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 
 from sqlalchemy import Connection, Engine, text
@@ -22,10 +23,12 @@ INQUIRIES_PER_BATCH_MAX = 1024
 """As for orders."""
 
 _TERMINALS = text("""
-    SELECT o.position, t.status AS terminal_status, a.status AS acquirer_status
+    SELECT o.position, t.status AS terminal_status, a.status AS acquirer_status,
+        f.credit_line_centavos - f.balance_centavos - f.pending_centavos AS available_centavos
     FROM unnest(CAST(:acquirers AS text[]), CAST(:terminals AS text[])) WITH ORDINALITY AS o (acquirer_code, terminal_code, position)
     JOIN acquirer AS a ON a.code = o.acquirer_code
     JOIN terminal AS t ON t.acquirer_id = a.id AND t.code = o.terminal_code
+    JOIN account AS f ON f.id = a.float_account_id
 """)
 
 
@@ -52,6 +55,7 @@ def _inquire(connection: Connection, rules: Rules, inquiries: Sequence[Inquiry])
     numbers = {inquiry.meter_number for inquiry in inquiries}
     terminals, *found = together(connection, (_TERMINALS, who), *account_statements(numbers, for_update=False))
     refusals = dict.fromkeys(range(len(inquiries)), ResponseCode.TERMINAL_UNKNOWN)
+    available: dict[int, Centavos] = {}
     for row in terminals.rows:
         if row.terminal_status != "active":
             refusals[row.position - 1] = ResponseCode.TERMINAL_BLOCKED
@@ -59,6 +63,7 @@ def _inquire(connection: Connection, rules: Rules, inquiries: Sequence[Inquiry])
             refusals[row.position - 1] = ResponseCode.ACQUIRER_STOPPED
         else:
             del refusals[row.position - 1]
+            available[row.position - 1] = Centavos(row.available_centavos)
     meters, deductions = accounts_of(*found)
     answers = []
     for position, inquiry in enumerate(inquiries):
@@ -67,7 +72,8 @@ def _inquire(connection: Connection, rules: Rules, inquiries: Sequence[Inquiry])
             continue
         meter = meters.get(inquiry.meter_number)
         owed = [] if meter is None else deductions.get(meter.account.meter_id, [])
-        answers.append(_answer(inquiry, meter, owed, rules))
+        answer = _answer(inquiry, meter, owed, rules)
+        answers.append(replace(answer, available_centavos=available[position]))
     return answers
 
 

@@ -6,7 +6,7 @@ somebody else sold meanwhile, and the batch runs again with the floats locked as
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, NamedTuple
 
@@ -26,6 +26,7 @@ from vending.calendar import local_date
 from vending.commission import Commission, commission_of
 from vending.deductions import Deduction
 from vending.key_change import KeyChange, KeyChangePolicy
+from vending.money import Centavos
 from vending.order import (
     Busy,
     Conflict,
@@ -99,6 +100,7 @@ _TAKE_FLOATS = text("""
     UPDATE account SET pending_centavos = pending_centavos + o.amount
     FROM unnest(CAST(:ids AS bigint[]), CAST(:amounts AS bigint[])) AS o (id, amount)
     WHERE account.id = o.id AND credit_line_centavos - balance_centavos - pending_centavos >= o.amount
+    RETURNING account.id, credit_line_centavos - balance_centavos - pending_centavos AS available_centavos
 """)
 
 
@@ -253,7 +255,9 @@ class _Batch:
                 self._reserve(admission, meter, owed, waiting, targets.get(meter_id))
                 held.add(meter_id)
             except Refusal as refusal:
-                self._decline(admission.position, refusal)
+                short = refusal.code is ResponseCode.FLOAT_SHORT
+                left = Centavos(self.available[admission.float_account_id]) if short else None
+                self._decline(admission.position, refusal, left)
 
     def _parked(
         self, admissions: list[_Admission], meters: Mapping[str, MeterState]
@@ -328,9 +332,11 @@ class _Batch:
         self.lines.append(_journal_line(order, None, admission.sale_id))
         self.results[admission.position] = Reserved(sale=sale)
 
-    def _decline(self, position: int, refusal: Refusal) -> None:
+    def _decline(self, position: int, refusal: Refusal, available: Centavos | None = None) -> None:
         self.lines.append(_journal_line(self.orders[position], refusal.code, None))
-        self.results[position] = Declined(code=refusal.code, private_detail=refusal.private_detail)
+        self.results[position] = Declined(
+            code=refusal.code, private_detail=refusal.private_detail, available_centavos=available
+        )
 
     def _write(self) -> None:
         """Write everything in one round trip; the floats last, for they are everybody's."""
@@ -349,6 +355,16 @@ class _Batch:
             raise Retry("a journal key was taken meanwhile")
         if rest and rest[-1].rowcount != len(ids):
             raise Retry("a float was sold meanwhile")
+        if rest:
+            self._tell_balances({row.id: row.available_centavos for row in rest[-1].rows})
+
+    def _tell_balances(self, left: dict[int, int]) -> None:
+        """Say for each sale what its float had left behind it: from what is left now, backwards. Nobody came in between."""
+        for sale in reversed(self.sales):
+            account_id = sale.admission.float_account_id
+            told = replace(sale.reserved, available_centavos=Centavos(left[account_id]))
+            self.results[sale.admission.position] = Reserved(sale=told)
+            left[account_id] += told.paid_centavos
 
     def _result(self, position: int, first: int) -> ReserveResult:
         """Return the result of one order; one with the key of an earlier one in the batch is a repeat of it."""

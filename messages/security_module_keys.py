@@ -35,7 +35,7 @@ MAC_KEYS_MAX = 20_000
 OVERLAP_SECONDS_MAX = 7 * 24 * 3600
 """A key that is honoured for longer was never changed."""
 
-_SCHEME_CODES = {MacScheme.X9_19: 1, MacScheme.AES_CMAC: 2}
+_SCHEME_CODES = {MacScheme.X9_19: 1, MacScheme.AES_CMAC: 2, MacScheme.X9_9: 3}
 _SCHEME_NAMES = {code: scheme for scheme, code in _SCHEME_CODES.items()}
 _OF_SESSION = 0x10
 """Added to the code of a scheme: the name of the key is the token of a session key and not a terminal."""

@@ -81,7 +81,11 @@ class PartnerLink(StreamProtocol):
             return
         for event in events:
             if isinstance(event, Frame):
-                self._concentrator.received(event.octets)
+                self.frame_received(event.octets)
+
+    def frame_received(self, octets: bytes) -> None:
+        """Hand one on."""
+        self._concentrator.received(octets)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Say that it is gone."""

@@ -25,18 +25,13 @@ class Link:
     """One connection.
 
     Args:
-        address: host and port.
+        connected: its socket, which is this object's from now on.
         style: how frames are written.
-        tls: context of an encrypted port; None: plain.
-
-    Raises:
-        OSError: it cannot be opened.
     """
 
-    def __init__(self, address: tuple[str, int], style: FrameStyle, tls: ssl.SSLContext | None = None) -> None:
-        plain = socket.create_connection(address, CONNECT_SECONDS)
-        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._socket = plain if tls is None else tls.wrap_socket(plain, server_hostname=address[0])
+    def __init__(self, connected: socket.socket, style: FrameStyle) -> None:
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket = connected
         self._style = style
         self._reader = FrameReader(style, FRAME_OCTETS_MAX)
         self._events: deque[FrameEvent] = deque()
@@ -92,3 +87,18 @@ class Link:
     def close(self) -> None:
         """End it."""
         self._socket.close()
+
+
+def open_link(address: tuple[str, int], style: FrameStyle, tls: ssl.SSLContext | None = None) -> Link:
+    """Connect to a port.
+
+    Args:
+        address: host and port.
+        style: how frames are written.
+        tls: context of an encrypted port; None: plain.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    plain = socket.create_connection(address, CONNECT_SECONDS)
+    return Link(plain if tls is None else tls.wrap_socket(plain, server_hostname=address[0]), style)

@@ -1,4 +1,4 @@
-"""Message authentication with the terminal's own key: X9.19 (ISO 9797-1 algorithm 3) or AES-CMAC.
+"""Message authentication with the terminal's own key: X9.9, X9.19 (ISO 9797-1 algorithms 1 and 3) or AES-CMAC.
 
 A datáfono signs by itself, with a key that is its own and no other terminal's; it never talks to the security module.
 """
@@ -55,6 +55,19 @@ class RetailMac:
         _compare(self.sign(data), mac)
 
 
+class SingleDesMac(RetailMac):
+    """X9.9: DES-CBC over the zero-padded data with the first 8 octets of the key; all 8 octets of the last block.
+
+    Source: ISO/IEC 9797-1:2011 MAC algorithm 1, padding method 1.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, key: Secret[bytes]) -> None:
+        # With equal halves the last two steps of X9.19 undo each other.
+        super().__init__(Secret(2 * _checked(key)[:_DES_BLOCK_OCTETS]))
+
+
 class AesCmac:
     """AES-CMAC cut to its first 8 octets. Source: NIST SP 800-38B, RFC 4493."""
 
@@ -82,6 +95,8 @@ def signer(scheme: str, key: Secret[bytes]) -> Signer:
     Raises:
         ValueError: an unknown scheme or a key of another length.
     """
+    if scheme == MacScheme.X9_9:
+        return SingleDesMac(key)
     if scheme == MacScheme.X9_19:
         return RetailMac(key)
     if scheme == MacScheme.AES_CMAC:

@@ -213,7 +213,7 @@ def _test_mac_registers(random_octets: RandomOctets) -> tuple[MacRegister, ...]:
             scheme=scheme,
             is_diversified=is_diversified,
             is_test=True,
-            key=Secret(with_odd_parity(key) if scheme == MacScheme.X9_19 else key),
+            key=Secret(key if scheme == MacScheme.AES_CMAC else with_odd_parity(key)),
             is_zone=is_zone,
         )
 
@@ -224,4 +224,5 @@ def _test_mac_registers(random_octets: RandomOctets) -> tuple[MacRegister, ...]:
         register(13, MacScheme.AES_CMAC),
         register(14, MacScheme.X9_19, is_zone=True),
         register(15, MacScheme.AES_CMAC, is_zone=True),
+        register(19, MacScheme.X9_9, is_diversified=True),
     )

@@ -88,7 +88,7 @@ _TEXTS = {
         "El registro viejo emite hasta el día AAAA-MM-DD, UTC (vacío: como estaba): ",
         "The old register mints until YYYY-MM-DD, UTC (empty: as it was): ",
     ),
-    "scheme": ("Esquema: 1 ANSI X9.19, 2 AES-CMAC: ", "Scheme: 1 ANSI X9.19, 2 AES-CMAC: "),
+    "scheme": ("Esquema: 1 ANSI X9.19, 2 AES-CMAC, 3 ANSI X9.9: ", "Scheme: 1 ANSI X9.19, 2 AES-CMAC, 3 ANSI X9.9: "),
     "diversified": (
         "¿Una clave propia por cada terminal, derivada de esta? 1 sí, 0 no; 2 es una clave de zona: ",
         "A key of its own for each terminal, derived from this one? 1 yes, 0 no; 2 it is a zone key: ",

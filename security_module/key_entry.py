@@ -18,6 +18,7 @@ from security_module.registers import (
     ModuleKeys,
     VendingRegister,
     mac_check_value,
+    mac_key_octets,
     vending_check_value,
     with_odd_parity,
 )
@@ -112,7 +113,7 @@ VENDING_FIELDS: tuple[_Field, ...] = (
 _ONE_KEY, _KEY_OF_EACH, _ZONE_KEY = "one key", "a key for each terminal", "zone key"
 MAC_FIELDS: tuple[_Field, ...] = (
     _Field("register_id", "register_id", _number(0, REGISTER_ID_MAX)),
-    _Field("scheme", "scheme", lambda line: {"1": MacScheme.X9_19, "2": MacScheme.AES_CMAC}[line]),
+    _Field("scheme", "scheme", lambda line: {"1": MacScheme.X9_19, "2": MacScheme.AES_CMAC, "3": MacScheme.X9_9}[line]),
     # The name is older than zone keys, and stands in key load files.
     _Field("is_diversified", "diversified", lambda line: {"0": _ONE_KEY, "1": _KEY_OF_EACH, "2": _ZONE_KEY}[line]),
 )
@@ -179,10 +180,13 @@ def make_vending_register(
 
 def make_mac_register(values: Mapping[str, Any], key: Secret[bytes]) -> MacRegister:
     """Make a register of what `MAC_FIELDS` read and its key; ValueError if they contradict each other."""
+    is_diversified = values["is_diversified"] == _KEY_OF_EACH
+    if len(key.reveal()) == mac_key_octets(values["scheme"], is_diversified=is_diversified) < MAC_KEY_OCTETS:
+        key = Secret(2 * key.reveal())
     return MacRegister(
         register_id=values["register_id"],
         scheme=values["scheme"],
-        is_diversified=values["is_diversified"] == _KEY_OF_EACH,
+        is_diversified=is_diversified,
         is_zone=values["is_diversified"] == _ZONE_KEY,
         is_test=False,
         key=key,
@@ -193,8 +197,9 @@ def enter_mac_key(say: Say, keys: ModuleKeys, people: Sequence[str]) -> Dialogue
     """Ask for one MAC key; return *keys* with it, or *keys* as they are if it was not taken."""
     values = yield from _fields(say, MAC_FIELDS)
     scheme: str = values["scheme"]
-    is_des = scheme == MacScheme.X9_19
-    key = yield from _key_of_components(say, people, MAC_KEY_OCTETS, is_des, lambda key: mac_check_value(scheme, key))
+    is_des = scheme != MacScheme.AES_CMAC
+    octets = mac_key_octets(scheme, is_diversified=values["is_diversified"] == _KEY_OF_EACH)
+    key = yield from _key_of_components(say, people, octets, is_des, lambda key: mac_check_value(scheme, key))
     if key is None:
         return keys
     register = make_mac_register(values, key)

@@ -32,7 +32,7 @@ from security_module.key_entry import (
     read_day,
     values_as_read,
 )
-from security_module.registers import MacRegister, ModuleKeys, Sender, VendingRegister
+from security_module.registers import MacRegister, ModuleKeys, Sender, VendingRegister, mac_key_octets
 from security_module.sealed_store import RandomOctets
 from sts.codes import KeyAlgorithm
 from vending.secret import Secret
@@ -168,12 +168,15 @@ def _take_vending(each: Mapping[str, str], keys: ModuleKeys, now: datetime, rand
 
 def _take_mac(each: Mapping[str, str], keys: ModuleKeys) -> ModuleKeys:
     register = make_mac_register(values_as_read(MAC_FIELDS, each), Secret(bytes.fromhex(each["key"])))
-    _check(register, each["kcv"], is_des=register.scheme == MacScheme.X9_19)
+    _check(register, each["kcv"], is_des=register.scheme != MacScheme.AES_CMAC)
     return add_mac(keys, register)
 
 
 def _check(register: VendingRegister | MacRegister, kcv: str, *, is_des: bool) -> None:
     if register.kcv != kcv.lower():
         raise KeyLoadError(f"register {register.register_id}: its key does not have the check value {kcv}")
-    if is_weak(register.key.reveal(), is_des=is_des):
+    entered = register.key.reveal()
+    if isinstance(register, MacRegister):
+        entered = entered[: mac_key_octets(register.scheme, is_diversified=register.is_diversified)]
+    if is_weak(entered, is_des=is_des):
         raise KeyLoadError(f"register {register.register_id}: the key is empty or weak")

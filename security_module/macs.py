@@ -1,4 +1,4 @@
-"""Message authentication: ANSI X9.19 over DES and AES-CMAC, eight octets each, and the keys of single terminals.
+"""Message authentication: ANSI X9.9 and X9.19 over DES and AES-CMAC, eight octets each, and the keys of single terminals.
 
 Both are run on cipher contexts that are kept: making one costs as much as the MAC of a short message. A CBC context goes on
 chaining from its last ciphertext block, so that block is added to the next message's first, which cancels it: the result is the
@@ -7,7 +7,7 @@ one of a fresh context with a zero vector.
 Every sale makes two MACs, so they run on OpenSSL, whose calls cost a fifth of those of the other library. It has no single DES, but
 triple DES with one key three times is single DES.
 
-Source: ANSI X9.19 = ISO/IEC 9797-1 MAC algorithm 3, padding method 1; AES-CMAC: NIST SP 800-38B; key derivation: NIST SP 800-108
+Source: ANSI X9.19 = ISO/IEC 9797-1 MAC algorithm 3, ANSI X9.9 = algorithm 1 with all 64 bits, both padding method 1; AES-CMAC: NIST SP 800-38B; key derivation: NIST SP 800-108
 in counter mode over CMAC.
 """
 
@@ -107,6 +107,11 @@ class AesCmac:
         return self._cbc.last_block(data[:-16] + tail.to_bytes(16, "big")).to_bytes(16, "big")[:MAC_OCTETS]
 
 
+def single_des(key: Secret[bytes]) -> Secret[bytes]:
+    """Return the key with which `RetailMac` is ANSI X9.9: its first 8 octets twice, for then the last two steps undo each other."""
+    return Secret(2 * key.reveal()[:_DES_OCTETS])
+
+
 def _doubled(value: int) -> int:
     """Multiply by x in GF(2**128) as CMAC does for its subkeys."""
     shifted = value << 1
@@ -160,4 +165,6 @@ class MacBook:
         if register.is_zone or register.scheme != key.scheme or register.is_diversified is not bool(key.diversifier):
             raise MacRefused(Status.REGISTER_CONTRADICTION)
         secret = derive_terminal_key(register, key.diversifier) if register.is_diversified else register.key
-        return RetailMac(secret) if register.scheme == MacScheme.X9_19 else AesCmac(secret)
+        if register.scheme == MacScheme.AES_CMAC:
+            return AesCmac(secret)
+        return RetailMac(single_des(secret) if register.scheme == MacScheme.X9_9 else secret)

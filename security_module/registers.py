@@ -159,8 +159,10 @@ class MacRegister:
     def __post_init__(self) -> None:
         if len(self.key.reveal()) != MAC_KEY_OCTETS:
             raise ValueError(f"register {self.register_id}: a MAC key has {MAC_KEY_OCTETS} octets")
-        if self.scheme not in (MacScheme.X9_19, MacScheme.AES_CMAC):
+        if self.scheme not in (MacScheme.X9_9, MacScheme.X9_19, MacScheme.AES_CMAC):
             raise ValueError(f"register {self.register_id}: unknown scheme {self.scheme}")
+        if self.is_zone and self.scheme == MacScheme.X9_9:
+            raise ValueError(f"register {self.register_id}: no zone key is of single DES")
         if self.is_zone and self.is_diversified:
             raise ValueError(f"register {self.register_id}: a zone key is not of single terminals")
         if not 0 <= self.register_id <= REGISTER_ID_MAX:
@@ -246,6 +248,11 @@ class ModuleKeys:
         return tuple(CheckValue(register_id=register_id, kcv=kcv) for register_id, kcv in sorted(kcvs.items()))
 
 
+def mac_key_octets(scheme: str, *, is_diversified: bool) -> int:
+    """Return how many octets its custodians enter of a MAC key: 8 of a single DES key, which the register holds twice."""
+    return MAC_KEY_OCTETS // 2 if scheme == MacScheme.X9_9 and not is_diversified else MAC_KEY_OCTETS
+
+
 def has_odd_parity(key: bytes) -> bool:
     """Whether every octet of a DES key has an odd number of ones."""
     return all(octet.bit_count() & 1 for octet in key)
@@ -264,8 +271,8 @@ def vending_check_value(algorithm: KeyAlgorithm, key: bytes) -> str:
 
 
 def mac_check_value(scheme: str, key: bytes) -> str:
-    """Return the check value of a MAC key or of a component of one, 6 hexadecimal digits."""
+    """Return the check value of a MAC key or of a component of one, 6 hexadecimal digits; of 8 octets it is that of single DES."""
     if scheme == MacScheme.AES_CMAC:
         return AES.new(key, AES.MODE_ECB).encrypt(bytes(16))[:_CHECK_VALUE_OCTETS].hex()
-    left, right = DES.new(key[:8], DES.MODE_ECB), DES.new(key[8:], DES.MODE_ECB)  # noqa: S304
+    left, right = DES.new(key[:8], DES.MODE_ECB), DES.new(key[-8:], DES.MODE_ECB)  # noqa: S304
     return left.encrypt(right.decrypt(left.encrypt(bytes(8))))[:_CHECK_VALUE_OCTETS].hex()

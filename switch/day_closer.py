@@ -1,7 +1,7 @@
 """Closes settlement days: once a minute it has the totals of every day that is over written, and tells how late that is."""
 
 from collections.abc import Callable
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -20,6 +20,7 @@ class DayCloser(Again):
         settle: takes `CloseDays`.
         interval_seconds: between two looks.
         now: our clock, aware UTC.
+        cut_overs: says, for each look, which networks' days change before midnight, and when by local time.
     """
 
     def __init__(
@@ -30,7 +31,9 @@ class DayCloser(Again):
         metrics: Metrics,
         reactor: IReactorTime,
         now: Callable[[], datetime],
+        cut_overs: Callable[[], tuple[tuple[str, time], ...]] = lambda: (),
     ) -> None:
+        self._cut_overs = cut_overs
         self._settle = settle
         self._metrics = metrics
         self._now = now
@@ -39,7 +42,7 @@ class DayCloser(Again):
     async def close(self) -> None:
         """Close what can be closed now."""
         now = self._now()
-        found = await self._settle.submit(CloseDays(at=now))
+        found = await self._settle.submit(CloseDays(at=now, cut_overs=self._cut_overs()))
         assert isinstance(found, DaysClosed), "closing is answered as closing"
         for acquirer_id, day in found.closed:
             log.info(Event.DAY_CLOSED, acquirer_id=acquirer_id, settlement_date=day.isoformat())

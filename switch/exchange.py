@@ -198,7 +198,12 @@ class Exchange:
                 return await self.recharge.sell(self._permitted(call), stages)
             case InquiryCall():
                 return await inquire(
-                    call, dialect=self.dialect, seal=self._seal, books=self._books, deadline=stages.deadline
+                    call,
+                    dialect=self.dialect,
+                    seal=self._seal,
+                    books=self._books,
+                    tells_balance=self._section.tells_balance,
+                    deadline=stages.deadline,
                 )
             case ReversalCall():
                 return await self._reversal.reverse(call)
@@ -389,7 +394,8 @@ class Exchange:
                 )
 
     def _record_late(self, call: MoneyCall, answered: Answered) -> None:
-        """Tell what became of a sale after its caller was told that nothing is known yet."""
+        """Tell what became of a request after its caller was told that nothing is known yet; its repeat finds the stored answer."""
+        self.metrics.late_answers.inc()
         if isinstance(call, SaleCall) and answered.sale is not None:
             log.info(
                 Event.SALE_RESOLVED,

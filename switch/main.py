@@ -269,6 +269,7 @@ class Switch:
             metrics=self.metrics,
             reactor=self._reactor,
             now=utc_now,
+            cut_overs=self._networks.cut_overs,
         )
         watch = NetworkWatch(
             watch=self._batcher("watch"),

@@ -83,6 +83,7 @@ class AcquirerMetrics:
         self.reprints = parent.reprints.labels(acquirer_id)
         self.first_copies_forgotten = parent.first_copies_forgotten.labels(acquirer_id)
         self.unknown_outcomes = parent.unknown_outcomes.labels(acquirer_id)
+        self.late_answers = parent.late_answers.labels(acquirer_id)
         self.session_key_changes = parent.session_key_changes.labels(acquirer_id)
         self.macs_under_old_key = parent.macs_under_old_key.labels(acquirer_id)
         self.parked_sales = parent.parked_sales.labels(acquirer_id)
@@ -279,8 +280,14 @@ class Metrics:
         )
 
     def _add_sales(self) -> None:
+        acquirer = ("acquirer",)
         self.unknown_outcomes = self._counter(
             "unknown_outcomes", "Sales whose outcome was not known at their deadline.", ("acquirer",)
+        )
+        self.late_answers = self._counter(
+            "late_answers",
+            "Answers that were ready after the caller had been told 'in progress'; his repeat gets them.",
+            acquirer,
         )
         self.stages_left_out = self._counter(
             "stages_left_out",

@@ -10,8 +10,11 @@ from datetime import datetime
 from twisted.internet.interfaces import IReactorTime
 
 from acquirers.dialect import Dialect
+from acquirers.mac_place import mac_in_128
 from acquirers.registry import DIALECTS, SPELLINGS
 from acquirers.respelled import respelled, spelling_faults
+from acquirers.widened import widened
+from acquirers.worded import worded
 from config.acquirer import AcquirerSection
 from config.errors import Complaint
 from switch.advice import Advice
@@ -96,7 +99,13 @@ def dialect_complaints(section: AcquirerSection) -> list[Complaint]:
 def _dialect_of(section: AcquirerSection) -> Dialect:
     dialect = DIALECTS[section.dialect]()
     changes = _changes_of(section)
-    return respelled(dialect, SPELLINGS[section.dialect], changes) if changes else dialect
+    if changes:
+        dialect = respelled(dialect, SPELLINGS[section.dialect], changes)
+    if section.response_texts:
+        dialect = worded(dialect, {ResponseCode(name): text for name, text in section.response_texts.items()})
+    if section.mac.is_always_in_128:
+        dialect = mac_in_128(dialect)
+    return widened(dialect) if section.both_bitmaps else dialect
 
 
 def _session_keys_of(section: AcquirerSection, shared: Shared) -> SessionKeys | None:
@@ -158,6 +167,7 @@ def exchange_of(section: AcquirerSection, shared: Shared, before: Exchange | Non
             meters=shared.meters,
             reactor=shared.reactor,
             busy_seconds_max=section.answer_deadline_seconds / 2,
+            tells_balance=section.tells_balance,
         ),
         reversal=Reversal(
             dialect=dialect,

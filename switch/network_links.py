@@ -44,8 +44,12 @@ def endpoint_maker(reactor: Any, tls: PortTls | None) -> Callable[[Endpoint], IS
 
 
 @implementer(IHandshakeListener)
-class LinkConnection(AcquirerConnection):
-    """A connection that we opened; tells when TLS, where it has it, is done with its handshake."""
+class EncryptedConnection(AcquirerConnection):
+    """A connection that we opened with TLS; tells when its handshake is done.
+
+    A plain one must not be this: Twisted's endpoints hand a protocol either its handshakes or the other end's half-close, never both, and
+    TLS has no halves to close.
+    """
 
     def __init__(self, port: "NetworkLinks", connection_id: int, link: OutboundLink) -> None:
         super().__init__(port, connection_id)
@@ -127,7 +131,8 @@ class NetworkLinks(AcquirerPort):
 
     def new_connection(self, link: OutboundLink) -> AcquirerConnection:
         """Make the connection of an attempt."""
-        connection = LinkConnection(self, next(self._numbers), link)
+        number = next(self._numbers)
+        connection = AcquirerConnection(self, number) if self.tls is None else EncryptedConnection(self, number, link)
         self._by_connection[connection.connection_id] = link
         return connection
 

@@ -6,6 +6,7 @@ in work end in the exchange that they began in.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import time
 from functools import partial
 from random import SystemRandom
 from typing import Any
@@ -157,6 +158,11 @@ class Networks:
             for name, section in sections.items()
             if section.settlement_directory is not None
         }
+
+    def cut_overs(self) -> tuple[tuple[str, time], ...]:
+        """Which networks' days change before midnight, and when by local time."""
+        times = ((name, served.port.section.cut_over_time) for name, served in self._served.items())
+        return tuple((name, at) for name, at in times if at is not None)
 
     def drain(self, timeout_seconds: float) -> Deferred[Any]:
         """End every port and open none any more; fires when all are over."""

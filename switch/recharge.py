@@ -6,6 +6,7 @@ from dataclasses import replace
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
+from acquirers.balance import with_balance
 from acquirers.calls import SaleCall
 from acquirers.dialect import Dialect, Unreadable
 from messages.iso_message import IsoMessage
@@ -18,6 +19,7 @@ from switch.steps import Books
 from switch.stored_answer import store_answer
 from vending.engineering import KeyChangeRequest
 from vending.key_change import KeyChange
+from vending.money import Centavos
 from vending.order import (
     Busy,
     Conflict,
@@ -44,6 +46,7 @@ class Recharge:
 
     Args:
         busy_seconds_max: how long a sale waits for a meter that another process holds.
+        tells_balance: whether the network's balance stands in its answers.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class Recharge:
         meters: MeterQueue,
         reactor: IReactorTime,
         busy_seconds_max: float,
+        tells_balance: bool = False,
     ) -> None:
         self._dialect = dialect
         self._seal = seal
@@ -66,6 +70,7 @@ class Recharge:
         self._meters = meters
         self._reactor = reactor
         self._busy_seconds_max = busy_seconds_max
+        self._tells_balance = tells_balance
 
     async def sell(self, call: SaleCall, stages: Stages) -> Answered:
         """Sell, or find out what became of the same request before. Its MAC has been verified.
@@ -134,8 +139,8 @@ class Recharge:
                 return await self.complete(call.message, sale, stages)
             case Repeated(answer=answer, code=code):
                 return Answered(code=code, body=answer, is_repeat=True)
-            case Declined(code=code):
-                return await self._decline(call, code, stages)
+            case Declined(code=code, available_centavos=available):
+                return await self._decline(call, code, available, stages)
             case Unresolved(sale_id=sale_id):
                 return await self._take_up(call, sale_id, stages)
             case Conflict():
@@ -172,7 +177,8 @@ class Recharge:
                 sale = await self._change_key(sale, sale.key_change, stages, may_be_minted=may_be_minted)
             tokens = await self._mint(sale, stages, may_be_minted=may_be_minted)
             stages.start()
-            answer = await self._seal.sign(self._dialect.approve_sale(message, sale, tokens), sale.key.terminal_id)
+            approval = self._told(self._dialect.approve_sale(message, sale, tokens), sale.available_centavos)
+            answer = await self._seal.sign(approval, sale.key.terminal_id)
             stages.end("sign")
         except _Refused as refused:
             return await self._void(message, sale, refused)
@@ -244,13 +250,20 @@ class Recharge:
         posted = await self._books.post(SaleVoid(sale=sale, code=ResponseCode.MODULE_REFUSED, answer=body))
         return Answered(code=posted.code, body=posted.answer, sale=sale)
 
-    async def _decline(self, call: SaleCall, code: ResponseCode, stages: Stages) -> Answered:
+    def _told(self, answer: IsoMessage, available: Centavos | None) -> IsoMessage:
+        return with_balance(answer, available) if self._tells_balance else answer
+
+    async def _decline(
+        self, call: SaleCall, code: ResponseCode, available: Centavos | None, stages: Stages
+    ) -> Answered:
         """Store the refusal's answer, then let it leave: a repeat of a refused request is refused with the same octets."""
         if stages.is_too_late("decline"):
             raise Refusal(ResponseCode.IN_PROGRESS, f"decline {code.value}: past its deadline, left for the repeat")
         answer = self._dialect.decline(call.message, code)
         assert answer is not None
-        return await store_answer(answer, code, call.order.key, seal=self._seal, books=self._books)
+        return await store_answer(
+            self._told(answer, available), code, call.order.key, seal=self._seal, books=self._books
+        )
 
 
 class _Refused(Exception):

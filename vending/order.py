@@ -112,6 +112,7 @@ class ReservedSale:
     ``local_date`` decides month and tariff; ``settlement_date`` is the day on whose totals the sale stands, fixed here for ever.
     ``claimed`` are the parked sales that it hands out first: their money is part of ``paid_centavos``, and the quote is of the rest.
     ``key_change`` is what its meter takes before its own tokens, which are minted under the key of ``meter``, the new one.
+    ``available_centavos`` is what its network might still sell when this sale had been taken; None where the sale is read back later.
     """
 
     sale_id: int
@@ -128,6 +129,7 @@ class ReservedSale:
     settlement_date: date
     claimed: Sequence[ParkedSale] = ()
     key_change: KeyChange | None = None
+    available_centavos: Centavos | None = None
 
     @property
     def claimed_centavos(self) -> Centavos:
@@ -144,10 +146,14 @@ class Reserved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declined:
-    """The ledger's answer: refused, written in the journal, nothing taken; the stored answer is still to be made."""
+    """The ledger's answer: refused, written in the journal, nothing taken; the stored answer is still to be made.
+
+    ``available_centavos`` is what the network may still sell, where it is refused because of that.
+    """
 
     code: ResponseCode
     private_detail: str = ""
+    available_centavos: Centavos | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,7 +238,10 @@ class Inquiry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InquiryAnswer:
-    """The account, its debts and limits, and the trial quote. ``code`` is the trial's refusal or approved."""
+    """The account, its debts and limits, and the trial quote. ``code`` is the trial's refusal or approved.
+
+    ``available_centavos`` is what the network may still sell; None where it may not ask.
+    """
 
     code: ResponseCode
     meter: MeterAccount | None = None
@@ -242,6 +251,7 @@ class InquiryAnswer:
     maximum_paid_centavos: Centavos = Centavos(0)
     month_to_date_tenths: Tenths = Tenths(0)
     trial: Quote | None = None
+    available_centavos: Centavos | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

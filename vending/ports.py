@@ -43,6 +43,7 @@ class MintRequest:
 class MacScheme:
     """Names of the supported MAC algorithms, as configuration and the module's protocol spell them."""
 
+    X9_9 = "X9.9"
     X9_19 = "X9.19"
     AES_CMAC = "AES-CMAC"
 

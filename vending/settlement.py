@@ -5,7 +5,7 @@ day is therefore only ever compared and closed here, never assigned.
 """
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, time
 
 from vending.calendar import local_date
 from vending.order import Conflict, Declined, Repeated, RequestKey
@@ -116,9 +116,13 @@ class CutOver:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CloseDays:
-    """Write the totals of every settlement day that is over at ``at``."""
+    """Write the totals of every settlement day that is over at ``at``.
+
+    ``cut_overs`` are networks whose day changes before midnight, and when by local time; from then on their sales stand on the next day.
+    """
 
     at: datetime
+    cut_overs: tuple[tuple[str, time], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,6 +43,15 @@ def test_a_good_file_is_summed_up_network_by_network(home: Path) -> None:
 
 WRONG = [
     ("listen_prt = 1\n", "acquirers.x.listen_prt: no such key; did you mean listen_port?"),
+    (
+        "commission = 150\n",
+        "acquirers.x.commission: no such key: a network's money is in the ledger; eudora network terms",
+    ),
+    ("response_texts = { float_shrt = 'x' }\n", "acquirers.x.response_texts"),
+    ("response_texts = { float_short = '26 characters are too many' }\n", "acquirers.x.response_texts.float_short"),
+    ("response_texts = { float_short = 'd\u2019accord' }\n", "a terminal prints Latin-1"),
+    ("cut_over_time = '24:00'\n", "acquirers.x.cut_over_time"),
+    ("cut_over_time = '00:00'\n", "acquirers.x.cut_over_time: at midnight the day changes anyway"),
     ("role = 'they_call'\n", "acquirers.x.role"),
     ("role = 'both'\n", "acquirers.x: role both goes with a table links"),
     ("links.hosts = ['h:1']\n", "acquirers.x: role they_connect goes without a table links"),

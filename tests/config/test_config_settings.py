@@ -151,6 +151,11 @@ WRONG = [
     ("[acquirers.x]\nlisten_port = 99999\nmac.register_id = 1\n", "acquirers.x.listen_port", "65535"),
     ("[acquirers.x]\nlisten_port = 1\n", "acquirers.x.mac", "required"),
     ("[acquirers.x]\nlisten_port = 1\nmac = {register_id = 1, scheme = 'ROT13'}\n", "acquirers.x.mac.scheme", "X9.19"),
+    (
+        "[acquirers.x]\nlisten_port = 1\nmac = {register_id = 1, scheme = 'X9.9', session_keys = true, zone_register_id = 2}\n",
+        "acquirers.x.mac",
+        "single DES",
+    ),
     ("[acquirers.x]\nlisten_port = 1\nmac.register_id = 1\nlistenport = 2\n", "acquirers.x.listenport", "no such key"),
     (
         "[acquirers.x]\nlisten_port = 1\nmac.register_id = 1\nframe_octets_max = 8192\n",

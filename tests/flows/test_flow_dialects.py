@@ -8,6 +8,7 @@ from itertools import count
 import pytest
 from sqlalchemy import text
 
+from acquirers.balance import write_balance
 from cli import context
 from cli.system import RunningSystem
 from messages.iso_message import IsoMessage
@@ -151,3 +152,26 @@ def test_the_books_agree_and_know_one_sale_of_each(told: dict[str, Told], books:
         classes = "SELECT string_agg(DISTINCT message_class, ' ') FROM journal WHERE terminal_code = :terminal"
         assert books.value(classes, terminal=terminal_id) == "0200 0220 0400 0500"
     assert books.differences() == []
+
+
+def test_networks_that_asked_for_it_are_told_their_balance(system: RunningSystem, books: Books) -> None:
+    """54 of a sale and of an inquiry is what the float still covers, by the books; a network that did not ask is told nothing."""
+    meter = str(
+        books.value(
+            "SELECT meter_number FROM meter AS m WHERE status = 'active' AND service = 1 AND NOT EXISTS"
+            " (SELECT 1 FROM obligation WHERE meter_id = m.id) ORDER BY id LIMIT 1 OFFSET 310"
+        )
+    )
+    for dialect in TERMINALS:
+        customer = Customer(system, dialect, meter)
+        sale = requests.recharge(customer.identity, customer.moment(), meter_number=meter, paid_centavos=PAID)
+        inquiry = requests.inquiry(customer.identity, customer.moment(), meter_number=meter, trial_centavos=None)
+        sold, asked = customer.ask(sale), customer.ask(inquiry)
+        assert (sold.code, asked.code) == (APPROVED, APPROVED)
+        left = books.value(
+            "SELECT f.credit_line_centavos - f.balance_centavos - f.pending_centavos FROM acquirer AS a"
+            " JOIN account AS f ON f.id = a.float_account_id WHERE a.code = :network",
+            network=TERMINALS[dialect][0],
+        )
+        wanted = None if dialect == "datafono" else write_balance(left)
+        assert (sold.answer.get(54), asked.answer.get(54)) == (wanted, wanted), dialect

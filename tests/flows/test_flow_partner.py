@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from click.testing import CliRunner, Result
 
 from cli import context
@@ -174,3 +175,71 @@ def _when_closed(words: list[str]) -> str:
             assert ended.exit_code == 0, ended.output
             return ended.output
         time.sleep(0.2)
+
+
+@pytest.mark.parametrize("dialect", ["datafono", "recargas", "loteria"])
+def test_a_network_whose_host_waits_for_us_is_certified_and_played(
+    system: RunningSystem, file: Path, books: Books, tmp_path: Path, dialect: str
+) -> None:
+    """Role we_connect: the cases and the traffic are the network's host, which the switch calls, one of them with mutual TLS."""
+    name, terminal = f"anfitrion{dialect[0]}", f"{dialect[0].upper()}9000001"
+    table = (ROOT / "config/examples/network-we-connect.toml").read_text(encoding="utf-8")
+    hosts = json.dumps([f"127.0.0.1:{_free_port()}"])
+    table = re.sub(r"^hosts = .*", f"hosts = {hosts}", table, flags=re.MULTILINE)
+    table = table.replace("mired", name).replace('"loteria"', f'"{dialect}"').replace("V0000001", terminal)
+    if dialect == "datafono":
+        # A partner with single DES.
+        table = table.replace("AES-CMAC", "X9.9").replace("register_id = 11", "register_id = 19")
+    options: tuple[str, ...] = ()
+    if dialect == "recargas":
+        tls, options = _mutual_tls(tmp_path)
+        table += f"\n[acquirers.{name}.tls]\n{tls}"
+    file.write_text(file.read_text(encoding="utf-8") + table, encoding="utf-8")
+    ended = None
+    for words in (
+        ("network", "add", name, "--name", "Anfitrión", "--commission", "150", "--user", "ana"),
+        ("network", "terminal", "add", name, f"{terminal}..{terminal[:-1]}4"),
+        (
+            "network",
+            "deposit",
+            "register",
+            name,
+            "--amount",
+            "9.000.000",
+            "--reference",
+            f"A-{dialect}",
+            "--evidence",
+            "x",
+            "--user",
+            "ana",
+        ),
+    ):
+        ended = _eudora(*words)
+        assert ended.exit_code == 0, ended.output
+    number = re.match(r"\s*(\d+)\s+registrada", "" if ended is None else ended.output)
+    assert number
+    assert _eudora("network", "deposit", "confirm", number[1], "--user", "luz").exit_code == 0
+    assert _eudora("config", "apply").exit_code == 0
+    certified = _eudora("certify", name, "--json", *options)
+    report = json.loads(certified.output.splitlines()[-1])
+    assert [(each["id"], each["faults"]) for each in report["cases"] if each["outcome"] == "failed"] == []
+    assert report["passed"] > 40
+    played = json.loads(
+        _ended(_start("network", "run", name, "--json", "--seed", "9", *options, *RUN)).splitlines()[-1]
+    )
+    assert (played["is_right"], played["told"]) == (True, [])
+    assert books.differences() == []
+
+
+def _mutual_tls(directory: Path) -> tuple[str, tuple[str, ...]]:
+    """Return a table ``tls`` of the switch, and the options of the network's side; each takes only the other's authority."""
+    authority = trustme.CA()
+    ours, theirs = authority.issue_cert("127.0.0.1"), authority.issue_cert("127.0.0.1")
+    ca, certificate, key, pem = (directory / each for each in ("ca.pem", "switch.crt", "switch.key", "network.pem"))
+    authority.cert_pem.write_to_path(str(ca))
+    ours.cert_chain_pems[0].write_to_path(str(certificate))
+    ours.private_key_pem.write_to_path(str(key))
+    theirs.private_key_and_cert_chain_pem.write_to_path(str(pem))
+    key.chmod(0o600)
+    table = f'certificate_file = "{certificate}"\nkey_file = "{key}"\nclient_ca_file = "{ca}"\n'
+    return table, ("--tls-ca", str(ca), "--tls-pem", str(pem))

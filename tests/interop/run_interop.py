@@ -1,9 +1,10 @@
 """Other makers' programs against this switch, live: `make interop`. What they said is recorded for `make test`.
 
 - ``iso8583sim`` (PyPI), in an environment of its own below ``var/interop``: builds, signs, sends and reads dialect ``recargas``.
+- ``iso_8583`` (npm), likewise; it always writes both bitmaps and always reads both, so its network has ``both_bitmaps``.
 - ``tshark`` (Debian package): its dissector reads every frame of docs/wire/recargas.md.
 
-Both know the 1987 field table only; for 1993 the registries that were searched had no client that packs element 12 with a year.
+All of them know the 1987 field table only; for 1993 the registries that were searched had no client that packs element 12 with a year.
 """
 
 import json
@@ -11,22 +12,24 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import text
 
+from acquirers.widened import with_both_bitmaps
 from cli import context
 from cli.system import running_system
 from messages.codec import RECARGAS
-from messages.mac import MAC_FIELDS
+from messages.mac import MAC_FIELDS, MacForm, covered, splice_mac
 from security_module.terminal_keys import export_terminal_key
-from tests.messages.test_wire_document import KEY, octets_of
+from tests.messages.test_wire_document import KEY, octets_of, retail_mac
 from tests.messages.test_wire_documents_in_characters import PAGES, SHOWN
 
 SIMULATOR = ("iso8583sim==1.6.0", "cryptography")
 """Its MACs need the second one, which it does not ask for by itself."""
+NPM = "iso_8583@2.6.7"
 MISREAD = {"97"}
 """Messages of totals are left out: the simulator takes the signed amount for 17 octets in hex, and tshark counts 15 digits in 88 and 89."""
 
@@ -52,17 +55,10 @@ _PLAIN_METER = text("""
 
 
 class Simulator:
-    """The simulator as a process of its own."""
+    """A client of another maker as a process of its own."""
 
-    def __init__(self, directory: Path) -> None:
-        python = directory / "bin" / "python"
-        if not python.exists():
-            subprocess.run([sys.executable, "-m", "venv", str(directory)], check=True)
-            subprocess.run([str(python), "-m", "pip", "install", "--quiet", *SIMULATOR], check=True)
-        script = Path(__file__).with_name("simulator_client.py")
-        self._process = subprocess.Popen(
-            [str(python), str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+    def __init__(self, command: Sequence[str]) -> None:
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.version = str(self._line()["version"])
 
     def ask(self, **question: Any) -> dict[str, Any]:
@@ -84,6 +80,34 @@ class Simulator:
         return answer
 
 
+def iso8583sim(directory: Path) -> list[str]:
+    """Install ``iso8583sim``; return the command of a client made of it."""
+    python = directory / "bin" / "python"
+    if not python.exists():
+        subprocess.run([sys.executable, "-m", "venv", str(directory)], check=True)
+        subprocess.run([str(python), "-m", "pip", "install", "--quiet", *SIMULATOR], check=True)
+    return [str(python), str(Path(__file__).with_name("simulator_client.py"))]
+
+
+def npm_iso_8583(directory: Path) -> list[str]:
+    """Install ``iso_8583``; return the command of a client made of it."""
+    if not (directory / "node_modules").exists():
+        directory.mkdir(parents=True, exist_ok=True)
+        npm = [
+            "npm",
+            "install",
+            "--silent",
+            "--no-audit",
+            "--no-fund",
+            "--ignore-scripts",
+            "--prefix",
+            str(directory),
+            NPM,
+        ]
+        subprocess.run(npm, check=True)
+    return ["node", str(Path(__file__).with_name("npm_client.js")), str(directory / "node_modules")]
+
+
 def documented(name: str) -> bytes:
     """Return one message of docs/wire/recargas.md."""
     return octets_of(PAGES["recargas"].blocks()[name])[LENGTH_OCTETS:]
@@ -99,7 +123,15 @@ def is_plain(fields: Mapping[str, str]) -> bool:
     return all(value.isascii() for value in fields.values())
 
 
-def simulate(simulator: Simulator) -> dict[str, str]:
+def both_bitmaps(octets: bytes, key: str | None) -> bytes:
+    """Return a message with both bitmaps, and its MAC made anew, for that covers them."""
+    wide = with_both_bitmaps(octets, MacForm.HEX)
+    if key is None or wide == octets:
+        return wide
+    return splice_mac(wide, retail_mac(covered(wide, MacForm.HEX)), MacForm.HEX)
+
+
+def simulate(simulator: Simulator, *, is_wide: bool = False) -> dict[str, str]:
     """Let it build every request of the document, and read every answer; return what it built, by name."""
     built = {}
     for name in SHOWN:
@@ -108,6 +140,9 @@ def simulate(simulator: Simulator) -> dict[str, str]:
         key = KEY.hex() if set(MAC_FIELDS) & message.fields.keys() else None
         if not is_plain(fields) or MISREAD & fields.keys():
             continue
+        if is_wide:
+            octets = both_bitmaps(octets, key)
+            fields = fields_of(octets)  # its MAC is another
         told = simulator.ask(hex=octets.hex(), key=key)
         assert {number: value for number, value in told["fields"].items() if value} == fields, name
         assert key is None or told["is_mac_right"], name
@@ -118,11 +153,11 @@ def simulate(simulator: Simulator) -> dict[str, str]:
     return built
 
 
-def sell(simulator: Simulator) -> None:
+def sell(simulator: Simulator, environment: Mapping[str, str]) -> None:
     """Let it echo and sell on a running switch."""
     with (
         tempfile.TemporaryDirectory(prefix="eudora-interop-") as home,
-        running_system(Path(home), on_free_ports=True, terminals=1) as system,
+        running_system(Path(home), on_free_ports=True, terminals=1, environment=environment) as system,
     ):
         host, port = system.network_address("recargas")
         key = export_terminal_key(context.module_keys(), 10, TERMINAL).reveal().hex()
@@ -175,13 +210,18 @@ def main() -> None:
     version = subprocess.run(["tshark", "--version"], check=True, capture_output=True, text=True).stdout.split()[2]
     _record("tshark", version.rstrip("."), dissected)
     _say(f"tshark {version} read {len(dissected)} frames as we do")
-    simulator = Simulator(ROOT / "var" / "interop" / "iso8583sim")
+    _try("iso8583sim", iso8583sim(ROOT / "var" / "interop" / "iso8583sim"), is_wide=False)
+    _try("iso_8583", npm_iso_8583(ROOT / "var" / "interop" / "npm"), is_wide=True)
+
+
+def _try(program: str, command: Sequence[str], *, is_wide: bool) -> None:
+    simulator = Simulator(command)
     try:
-        built = simulate(simulator)
-        _record("iso8583sim", simulator.version, built)
-        _say(f"iso8583sim {simulator.version} built {len(built)} requests as we do")
-        sell(simulator)
-        _say(f"iso8583sim {simulator.version} sold on a running switch")
+        built = simulate(simulator, is_wide=is_wide)
+        _record(program, simulator.version, built)
+        _say(f"{program} {simulator.version} built {len(built)} requests as we do")
+        sell(simulator, {"EUDORA_ACQUIRERS__RECARGAS__BOTH_BITMAPS": "true"} if is_wide else {})
+        _say(f"{program} {simulator.version} sold on a running switch")
     finally:
         simulator.close()
 

@@ -27,6 +27,9 @@ def test_orders_take_from_the_float_as_they_arrive(new_database: Callable[[], En
     assert [type(result) for result in results] == [Reserved, Declined, Reserved]
     assert isinstance(results[1], Declined)
     assert results[1].code is ResponseCode.FLOAT_SHORT
+    # What is told is what stood behind each sale, and for the refused one what did not suffice.
+    assert [sale.available_centavos for sale in reserved_of(results)] == [2_000_000, 0]
+    assert results[1].available_centavos == 2_000_000
     assert books.float_row().pending_centavos == 5_000_000
     (short,) = books.reserve(books.order(8, 100_000))
     assert isinstance(short, Declined)
@@ -93,6 +96,27 @@ def test_threads_on_one_float_and_colliding_meters(new_database: Callable[[], En
     assert seen["SalePost"] * paid == deposit
     assert tuple(books.float_row()) == (0, 0)
     assert books.check().agree
+
+
+def test_the_balance_told_with_a_sale_is_exact_whoever_sells_at_the_same_time(
+    new_database: Callable[[], Engine],
+) -> None:
+    """Sellers in threads, in batches of three: the balances of all sales are the deposit less 1, 2, 3, ... prices, each once."""
+    deposit, paid, meters = 60_000_000, 1_000_000, 13
+    books = Books(new_database(), meters=meters, deposit=Centavos(deposit))
+    batches = [[books.order(meter, paid) for meter in group] for group in ((1, 6, 7), (8, 9, 10), (11, 12, 13))]
+    told: list[int | None] = []
+
+    def sell(number: int) -> None:
+        sales = reserved_of(books.reserve(*batches[number]))
+        told.extend(sale.available_centavos for sale in sales)
+
+    threads = [threading.Thread(target=sell, args=(number,)) for number in range(len(batches))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(each or 0 for each in told) == [deposit - count * paid for count in range(9, 0, -1)]
 
 
 def test_the_same_key_from_several_threads_is_one_sale(books: Books) -> None:

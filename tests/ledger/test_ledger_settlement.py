@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from threading import Event, Thread
 from typing import Any
 
@@ -377,3 +377,26 @@ def test_a_day_is_found_by_block_ranges(books: Books) -> None:
             )
         ).all()
     assert any("ix_sale_settlement_date" in line for line in plan), plan
+
+
+def test_a_network_with_an_hour_of_its_own_changes_its_day_then(books: Books) -> None:
+    """Before its time nothing happens; from then on its sales stand on tomorrow, the day behind is closed, and midnight adds nothing."""
+    six = time(18, 0)
+    zone = NOW.replace(hour=0, minute=0, second=0, microsecond=0)
+    before, after = zone + timedelta(hours=22, minutes=59), zone + timedelta(hours=23)  # 17:59 and 18:00 in Bogota
+    tomorrow = TODAY + timedelta(days=1)
+    close_days(books.engine, CloseDays(at=before, cut_overs=(("banco", six),)))
+    assert books.value("SELECT settlement_date FROM acquirer WHERE code = 'banco'") == TODAY
+    found = [close_days(books.engine, CloseDays(at=after, cut_overs=(("banco", six),))) for _ in range(2)]
+    assert books.value("SELECT settlement_date FROM acquirer WHERE code = 'banco'") == tomorrow
+    assert ("banco", TODAY) not in found[-1].left
+    assert (
+        books.value(
+            "SELECT count(*) FROM closed_day WHERE acquirer_code = 'banco' AND settlement_date = :day", day=TODAY
+        )
+        == 1
+    )
+    (sale,) = reserved_of(books.reserve(books.order(1, received_at=after)))
+    assert sale.settlement_date == tomorrow
+    close_days(books.engine, CloseDays(at=MIDNIGHT, cut_overs=(("banco", six),)))
+    assert books.value("SELECT settlement_date FROM acquirer WHERE code = 'banco'") == tomorrow

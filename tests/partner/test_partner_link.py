@@ -10,7 +10,7 @@ import pytest
 import trustme
 
 from messages.framing import KEEP_ALIVE, FrameStyle, write_frame, write_keep_alive
-from partner.link import Link, Nothing
+from partner.link import Nothing, open_link
 
 SOON_SECONDS = 5.0
 STYLE = FrameStyle.DIGITS_4
@@ -45,7 +45,7 @@ def test_a_frame_goes_out_and_comes_back_in_pieces() -> None:
         link.sendall(octets[7:])
 
     with _served(answer) as address:
-        link = Link(address, STYLE)
+        link = open_link(address, STYLE)
         link.send(b"1804")
         assert link.read_frame(SOON_SECONDS) == b"1804"
         assert link.read_frame(SOON_SECONDS) is Nothing.CLOSED
@@ -64,7 +64,7 @@ def test_a_frame_goes_out_and_comes_back_in_pieces() -> None:
 def test_what_is_no_frame_is_told_apart(octets: bytes, found: object) -> None:
     """Garbage, a keep-alive, an end, and half a frame before the end."""
     with _served(lambda link: link.sendall(octets)) as address:
-        link = Link(address, STYLE)
+        link = open_link(address, STYLE)
         assert link.read(SOON_SECONDS) == found
         link.close()
 
@@ -73,7 +73,7 @@ def test_silence_ends_the_wait() -> None:
     """A port that says nothing costs the time that was given, and no more."""
     is_over = threading.Event()
     with _served(lambda _: (is_over.wait(SOON_SECONDS), None)[1]) as address:
-        link = Link(address, STYLE)
+        link = open_link(address, STYLE)
         assert link.read(0.05) is Nothing.SILENCE
         is_over.set()
         link.close()
@@ -86,7 +86,7 @@ def test_an_encrypted_port_is_called_by_its_certificate() -> None:
     authority.issue_cert("127.0.0.1").configure_cert(serving)
     authority.configure_trust(calling)
     with _served(_echo, serving) as address:
-        link = Link(address, STYLE, calling)
+        link = open_link(address, STYLE, calling)
         link.send(b"1804")
         assert link.read_frame(SOON_SECONDS) == b"1804"
         link.close()

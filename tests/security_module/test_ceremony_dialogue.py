@@ -120,6 +120,20 @@ def test_dual_control_means_two_people() -> None:
     assert any(SAY("holder_again") in page for page in screen.pages)
 
 
+def test_a_partner_with_a_single_des_key_enters_eight_octets() -> None:
+    """Scheme X9.9 for one key: components of 8 octets, the check value of single DES, and the register holds the key twice."""
+    key = with_odd_parity(bytes([0xAB ^ 0xCD ^ 0x0F]) * 4 + bytes([0xAB ^ 0xCD]) * 4)
+    components = ("ab" * 8, (key[0] ^ 0xAB).to_bytes().hex() * 4 + (key[4] ^ 0xAB).to_bytes().hex() * 4)
+    kcv = mac_check_value(MacScheme.X9_9, key)
+    assert kcv == vending_check_value(KeyAlgorithm.DKGA02, key)
+    mac = ("2", "31", "3", "0", "2", "2", "3", "", components[0], "s", "", components[1], "s", kcv)
+    outcome = lead(
+        new_module(SAY, now=NOW, random_octets=os.urandom), (*NEW_MODULE, *mac, "0", WORD, *SHARES, WORD), Screen()
+    )
+    register = outcome.opened.keys.mac[31]
+    assert (register.key.reveal(), register.kcv, register.is_diversified) == (key * 2, kcv, False)
+
+
 def test_des_keys_get_odd_parity() -> None:
     """Components with odd parity give even parity together; the key is set right, and its check value does not change."""
     components = ("0123456789abcdef", "fedcba9876543211")

@@ -9,8 +9,9 @@ from Crypto.Hash import CMAC
 from hypothesis import given
 from hypothesis import strategies as st
 
-from messages.security_module import MacKey, Status
-from security_module.macs import AesCmac, MacBook, MacRefused, RetailMac, derive_terminal_key
+from messages.security_module import MacKey, MacScheme, Status
+from pos.mac import signer
+from security_module.macs import AesCmac, MacBook, MacRefused, RetailMac, derive_terminal_key, single_des
 from security_module.registers import MacRegister, ModuleKeys, has_odd_parity, with_odd_parity
 from vending.secret import Secret
 
@@ -40,6 +41,37 @@ def test_retail_mac_gives_a_published_value() -> None:
     """ISO/IEC 9797-1:1999 annex: algorithm 3, padding method 1, "Now is the time for all "."""
     mac = RetailMac(Secret(bytes.fromhex("0123456789abcdeffedcba9876543210")))
     assert mac.compute(b"Now is the time for all ").hex() == "a1c72e74ea3fa9b6"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [(b"7654321 Now is the time for ", "f1d30f6849312ca4"), (b"Now is the time for all ", "70a30640cc76dd8b")],
+)
+def test_x9_9_gives_published_values(text: bytes, expected: str) -> None:
+    """FIPS 113 appendix 2, and ISO/IEC 9797-1:1999 annex: algorithm 1, padding method 1. The second half of the key plays no part."""
+    first = bytes.fromhex("0123456789abcdef")
+    for second in (bytes(8), bytes.fromhex("fedcba9876543210")):
+        assert RetailMac(single_des(Secret(first + second))).compute(text).hex() == expected
+        assert signer(MacScheme.X9_9, Secret(first + second)).sign(text).hex() == expected
+
+
+def test_a_terminal_and_the_module_make_the_same_mac_of_single_des() -> None:
+    """Scheme X9.9 with a key for each terminal: the terminal has the derived key, both use its first half."""
+    register = MacRegister(
+        register_id=5, scheme=MacScheme.X9_9, is_diversified=True, is_test=True, key=Secret(bytes(range(16)))
+    )
+    key = MacKey(register_id=5, scheme=MacScheme.X9_9, diversifier="V0000001")
+    ours = MacBook({5: register}).generate(key, b"data")
+    assert ours == signer(MacScheme.X9_9, derive_terminal_key(register, "V0000001")).sign(b"data")
+    with pytest.raises(ValueError, match="zone"):
+        MacRegister(
+            register_id=5,
+            scheme=MacScheme.X9_9,
+            is_diversified=False,
+            is_test=True,
+            key=Secret(bytes(range(16))),
+            is_zone=True,
+        )
 
 
 @given(st.lists(st.binary(max_size=200), min_size=1, max_size=6), st.binary(min_size=16, max_size=16))

@@ -408,7 +408,9 @@ def test_past_the_deadline_what_is_being_minted_goes_on_and_the_repeat_finds_its
     assert sent.code is ResponseCode.IN_PROGRESS
     assert sent.is_signed == (stage != "verify")
     assert bench.value("unknown_outcomes_total") == 1
+    assert bench.value("late_answers_total") == 0
     _stage(bench, stage).release()
+    assert bench.value("late_answers_total") == 1
     assert len(sent.frames) == 1
     (posting,) = bench.ledger.postings
     assert bench.send(recharge("0201")).body == posting.answer
