@@ -31,7 +31,9 @@ _READ = text("""
     WHERE a.code = :code ORDER BY k.generation
 """)
 
-_DROP = text("UPDATE session_key SET state = 'dropped', changed_at = :at WHERE acquirer_id = :id AND state = 'offered'")
+_DROP = "UPDATE session_key SET state = 'dropped', changed_at = :at WHERE acquirer_id = :id AND state = 'offered' AND {which}"
+_DROP_OF_MAKER = text(_DROP.format(which="origin = :origin"))
+_DROP_OLDER = text(_DROP.format(which="generation < :generation"))
 
 _OFFER = text("""
     INSERT INTO session_key (acquirer_id, generation, origin, state, token, wrapped, kcv, offered_at, changed_at)
@@ -115,7 +117,7 @@ def _lock(connection: Connection, acquirer_code: str) -> int:
 def _offer(connection: Connection, acquirer_id: int, item: OfferKey, seen: KeysSeen) -> None:
     if item.generation != seen.highest + 1:
         return  # Somebody was first, and what he wrote is what is seen.
-    connection.execute(_DROP, {"id": acquirer_id, "at": item.at})
+    connection.execute(_DROP_OF_MAKER, {"id": acquirer_id, "at": item.at, "origin": item.origin.value})
     values = {
         "id": acquirer_id,
         "generation": item.generation,
@@ -129,7 +131,7 @@ def _offer(connection: Connection, acquirer_id: int, item: OfferKey, seen: KeysS
 
 
 def _confirm(connection: Connection, acquirer_id: int, item: ConfirmKey, seen: KeysSeen) -> None:
-    if seen.offered is None or seen.offered.generation != item.generation:
+    if item.generation not in {key.generation for key in seen.offered}:
         return
     in_force = seen.in_force.generation if seen.in_force is not None else STATIC_GENERATION
     if in_force != item.retired_generation:
@@ -145,7 +147,9 @@ def _confirm(connection: Connection, acquirer_id: int, item: ConfirmKey, seen: K
         connection.execute(_RETIRE_STATIC, retired)
     else:
         connection.execute(_RETIRE, {name: value for name, value in retired.items() if name != "kcv"})
-    connection.execute(_CONFIRM, {"id": acquirer_id, "generation": item.generation, "at": item.at})
+    confirmed = {"id": acquirer_id, "generation": item.generation, "at": item.at}
+    connection.execute(_CONFIRM, confirmed)
+    connection.execute(_DROP_OLDER, confirmed)
 
 
 def _read(connection: Connection, acquirer_code: str) -> KeysSeen:
@@ -160,11 +164,10 @@ def _read(connection: Connection, acquirer_code: str) -> KeysSeen:
         )
         for row in connection.execute(_READ, {"code": acquirer_code})
     ]
-    by_state = {key.state: key for key in kept if key.state is not KeyState.RETIRED}
     retired = [key for key in kept if key.state is KeyState.RETIRED]
     return KeysSeen(
         highest=max((key.generation for key in kept), default=STATIC_GENERATION),
-        in_force=by_state.get(KeyState.IN_FORCE),
-        offered=by_state.get(KeyState.OFFERED),
+        in_force=next((key for key in kept if key.state is KeyState.IN_FORCE), None),
+        offered=tuple(key for key in reversed(kept) if key.state is KeyState.OFFERED),
         retired=max(retired, key=lambda key: key.changed_at, default=None),
     )

@@ -171,8 +171,8 @@ class SessionKeys:
             ModuleUnavailable, ModuleRefused: it is still only offered; the next message under it tries again.
         """
         seen = await self.seen()
-        offered = seen.offered
-        if offered is None or self.name_of(offered) != key:
+        offered = next((kept for kept in seen.offered if self.name_of(kept) == key), None)
+        if offered is None:
             return
         waiting = self._confirming.get(offered.generation)
         if waiting is not None:
@@ -213,14 +213,15 @@ class SessionKeys:
             )
 
     async def make(self) -> KeptKey:
-        """Offer a key of ours: the one that is offered already, else the next one.
+        """Offer a key of ours: the one of ours that is offered already, else the next one.
 
         Raises:
             Refusal: `LEDGER_UNAVAILABLE`, `MODULE_UNAVAILABLE`, `SYSTEM_ERROR`; nothing was changed, or the same comes when asked again.
         """
         seen = await self.look()
-        if seen.offered is not None and seen.offered.origin is KeyOrigin.OURS:
-            return seen.offered
+        for kept in seen.offered:
+            if kept.origin is KeyOrigin.OURS:
+                return kept
         generation = seen.highest + 1
         made = await self._ask_module(self._module.make_session_key(self._rules.zone_register_id, generation))
         return await self._offer(generation, KeyOrigin.OURS, made)
@@ -235,7 +236,7 @@ class SessionKeys:
         taken = await self._ask_module(
             self._module.take_session_key(self._rules.zone_register_id, generation, wrapped, kcv)
         )
-        for kept in (seen.offered, seen.in_force):
+        for kept in (*seen.offered, seen.in_force):
             if kept is not None and (kept.generation, kept.key.token) == (generation, taken.token):
                 return kept
         if generation != seen.highest + 1:
@@ -246,8 +247,9 @@ class SessionKeys:
         item = OfferKey(
             acquirer_id=self._rules.acquirer_id, generation=generation, origin=origin, key=key, at=self._now()
         )
-        offered = (await self._do(item)).offered
-        if offered is None or offered.generation != generation or offered.key.token != key.token:
+        all_offered = (await self._do(item)).offered
+        offered = next((kept for kept in all_offered if kept.generation == generation), None)
+        if offered is None or offered.key.token != key.token:
             raise Refusal(ResponseCode.IN_PROGRESS, "another key was offered at the same time")
         log.info(
             Event.SESSION_KEY_OFFERED,

@@ -40,11 +40,18 @@ def upgrade() -> None:
         "wrapped = as it goes over the line; generation 0 = the key of the register, once it was retired.",
     )
     op.create_index(
-        "uq_session_key_one_of_each",
+        "uq_session_key_in_force",
         "session_key",
-        ["acquirer_id", "state"],
+        ["acquirer_id"],
         unique=True,
-        postgresql_where=sa.text("state IN ('offered', 'in_force')"),
+        postgresql_where=sa.text("state = 'in_force'"),
+    )
+    op.create_index(
+        "uq_session_key_offered",
+        "session_key",
+        ["acquirer_id", "origin"],
+        unique=True,
+        postgresql_where=sa.text("state = 'offered'"),
     )
 
 
