@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, text
 
 from ledger.database import transact
+from ledger.network_status import NOTE_ORDER, NetworkUnknown
 from vending.session_key import (
     STATIC_GENERATION,
     ConfirmKey,
@@ -64,10 +65,6 @@ _FORGET = text("""
 """)
 
 
-class NetworkUnknown(Exception):
-    """The ledger has no network of that id."""
-
-
 def run_key_items(engine: Engine, items: Sequence[KeyItem]) -> list[KeysSeen]:
     """Do the items one after the other, and say of each how its network's keys stand afterwards.
 
@@ -92,17 +89,23 @@ def _run(engine: Engine, item: KeyItem) -> KeysSeen:
     return transact(engine, work)
 
 
-def forget_session_keys(engine: Engine, acquirer_code: str, *, at: datetime) -> KeysSeen:
+def forget_session_keys(engine: Engine, acquirer_code: str, *, user: str, why: str, at: datetime) -> bool:
     """Put the register's own key in force again, at once; for a partner who has lost his keys. Generations go on counting.
+
+    Who ordered it is kept beside the other orders about the network. Returns False if no other key was there; then nothing is written.
 
     Raises:
         NetworkUnknown: there is none.
         LedgerUnavailable, LedgerOutcomeUnknown: as everywhere.
     """
 
-    def work(connection: Connection, _attempt: int) -> KeysSeen:
-        connection.execute(_FORGET, {"id": _lock(connection, acquirer_code), "at": at})
-        return _read(connection, acquirer_code)
+    def work(connection: Connection, _attempt: int) -> bool:
+        acquirer_id = _lock(connection, acquirer_code)
+        if not connection.execute(_FORGET, {"id": acquirer_id, "at": at}).rowcount:
+            return False
+        order = {"id": acquirer_id, "action": "reset_key", "user": user, "why": why, "at": at}
+        connection.execute(NOTE_ORDER, order)
+        return True
 
     return transact(engine, work)
 

@@ -196,12 +196,15 @@ class Till:
         Raises:
             CannotUnwrap, Refusal, ValueError: the network's answer is authentic, and what it says of the key is wrong; the old key stays.
         """
-        assert self._session_keys is not None, "a network that changes its key over the line"
-        given = None if random_octets is None else self._session_keys.give(random_octets)
-        outcome = self._link.run(self._dialogue(requests.key_change(self._store.identity, self._moment(), given)))
-        if isinstance(outcome, Final) and outcome.is_approved:
-            self._session_keys.accept(read_key_offer(outcome.answer))
-            self._signer = self._session_keys.signer
+        keys = self._session_keys
+        assert keys is not None, "a network that changes its key over the line"
+        with keys.exclusive():
+            self._signer = keys.signer
+            given = None if random_octets is None else keys.give(random_octets)
+            outcome = self._link.run(self._dialogue(requests.key_change(self._store.identity, self._moment(), given)))
+            if isinstance(outcome, Final) and outcome.is_approved:
+                keys.accept(read_key_offer(outcome.answer))
+                self._signer = keys.signer
         return outcome
 
     def close_day(self, day: date) -> Outcome:

@@ -182,13 +182,16 @@ class SessionKeys:
             return
         self._confirming[offered.generation] = []
         try:
-            await self._put_in_force(offered, seen)
+            now_seen = await self._put_in_force(offered, seen)
+            if now_seen.in_force != seen.in_force and offered in now_seen.offered:
+                # Another process changed the key before, so nothing was written; now the picture is right.
+                await self._put_in_force(offered, now_seen)
         finally:
             # Whoever waited looks at what is known now; a failure is told to the one who tried.
             for each in self._confirming.pop(offered.generation):
                 each.callback(None)
 
-    async def _put_in_force(self, offered: KeptKey, seen: KeysSeen) -> None:
+    async def _put_in_force(self, offered: KeptKey, seen: KeysSeen) -> KeysSeen:
         rules, at = self._rules, self._now()
         before = seen.in_force
         retired = await self._module.retire_key(rules.zone_register_id, self.name_of(before), rules.overlap_seconds)
@@ -211,6 +214,7 @@ class SessionKeys:
                 origin=offered.origin.value,
                 overlap_seconds=rules.overlap_seconds,
             )
+        return now_seen
 
     async def make(self) -> KeptKey:
         """Offer a key of ours: the one of ours that is offered already, else the next one.

@@ -36,7 +36,10 @@ from vending.secret import Secret
 DOCUMENT = Path(__file__).parents[2] / "docs" / "wire" / "datafono.md"
 KEY = bytes.fromhex("0123456789ABCDEFFEDCBA9876543210")
 ZONE_KEY = bytes.fromhex("89ABCDEF0123456776543210FEDCBA98")
-SESSION_KEYS = {4: bytes.fromhex("2315208C9110AD40E6A4B6C2D9F7013B"), 5: bytes.fromhex("80C4526E1FB3A70D94D3EA6B07C8F215")}
+SESSION_KEYS = {
+    4: bytes.fromhex("2315208C9110AD40E6A4B6C2D9F7013B"),
+    5: bytes.fromhex("80C4526E1FB3A70D94D3EA6B07C8F215"),
+}
 """By generation: one of ours, and one that the partner gives after it."""
 REQUEST_TPDU = Tpdu(destination="0003", source="0000")
 BLOCK = re.compile(r"(<!-- hex: ([a-z0-9-]+) -->\n```hex\n)(.*?)(```\n)", re.DOTALL)
