@@ -76,7 +76,7 @@ class MacSection(Section):
     is_diversified_by_terminal: bool = True
     session_keys: bool = False
     zone_register_id: Annotated[int, Field(ge=1, le=65535)] | None = None
-    overlap_seconds: Annotated[int, Field(ge=60, le=86400)] = 600
+    overlap_seconds: Annotated[int, Field(ge=4, le=86400)] = 600
     age_warning_hours: Annotated[int, Field(ge=1, le=8784)] = 48
 
     @model_validator(mode="after")

@@ -34,7 +34,8 @@ from vending.session_key import (
 )
 
 PICTURE_SECONDS = 30.0
-"""How old our picture of a network's keys may be: one look in half a minute costs nothing, and a retired key ends soon enough."""
+"""How old our picture of a network's keys may be: one look in half a minute costs nothing. Half the overlap where that is shorter, so that no
+process honours a key for longer than the overlap."""
 LOOK_AGAIN_SECONDS = 1.0
 """Wrong MACs make us look at the ledger so often at most; the peer must not be able to keep it busy."""
 
@@ -91,6 +92,7 @@ class SessionKeys:
         self._monotonic = monotonic
         self._seen: KeysSeen | None = None
         self._seen_at = 0.0
+        self._picture_seconds = min(PICTURE_SECONDS, rules.overlap_seconds / 2)
         self._looked_again_at = -LOOK_AGAIN_SECONDS
         self._looking: list[Deferred[KeysSeen]] = []
         self._is_looking = False
@@ -159,7 +161,7 @@ class SessionKeys:
 
     async def seen(self) -> KeysSeen:
         """Return the keys as they are known here, looked up if that is too long ago. Raises `Refusal` (`LEDGER_UNAVAILABLE`)."""
-        if self._seen is not None and self._monotonic() - self._seen_at < PICTURE_SECONDS:
+        if self._seen is not None and self._monotonic() - self._seen_at < self._picture_seconds:
             return self._seen
         return await self.look()
 
