@@ -113,6 +113,8 @@ def show_command(directory: Path) -> None:
             "kcv": each.kcv,
             "scheme": each.scheme,
             "is_diversified": each.is_diversified,
+            "is_zone": each.is_zone,
+            "is_dukpt": each.is_dukpt,
             "is_test": each.is_test,
         }
         for each in keys.mac.values()

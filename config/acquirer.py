@@ -57,6 +57,16 @@ USUAL_FRAMES: Mapping[str, tuple[str, bool]] = {
 """``framing`` and ``has_tpdu`` of each dialect where a network's table does not say; docs/wire has a page on each."""
 
 
+def _is_initial_ksn(text: str) -> str:
+    if len(text) != 20 or int(text, 16) & 0x1FFFFF:
+        raise ValueError("a key serial number has 20 hexadecimal digits, of which the last 21 bits, the counter, are 0")
+    return text.upper()
+
+
+KeySerialNumber = Annotated[str, Field(pattern=r"^[0-9A-Fa-f]{20}$"), AfterValidator(_is_initial_ksn)]
+"""Of a DUKPT device before its first message. Source: ANSI X9.24-1:2009, annex A."""
+
+
 class MacSection(Section):
     """How messages of this network are authenticated.
 
@@ -69,6 +79,8 @@ class MacSection(Section):
         zone_register_id: register of the security module with the zone key that session keys are wrapped under.
         overlap_seconds: how long the key before is honoured after a change, by the module's clock.
         age_warning_hours: a session key that is in force for longer is told of in the log.
+        dukpt_devices: terminals with a key for each message (TDES DUKPT): terminal id to its key serial number, 20 hexadecimal digits with the
+            counter at 0. With any, ``register_id`` is a base derivation key, and a terminal that is not listed is not served.
     """
 
     scheme: Literal["X9.19", "AES-CMAC"] = "X9.19"
@@ -78,6 +90,7 @@ class MacSection(Section):
     zone_register_id: Annotated[int, Field(ge=1, le=65535)] | None = None
     overlap_seconds: Annotated[int, Field(ge=4, le=86400)] = 600
     age_warning_hours: Annotated[int, Field(ge=1, le=8784)] = 48
+    dukpt_devices: dict[str, KeySerialNumber] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _session_keys_have_a_zone(self) -> Self:
@@ -85,6 +98,16 @@ class MacSection(Section):
             raise ValueError("session_keys needs zone_register_id, the register of the zone key")
         if self.session_keys and self.is_diversified_by_terminal:
             raise ValueError("session_keys is for a network with one key: set is_diversified_by_terminal = false")
+        return self
+
+    @model_validator(mode="after")
+    def _devices_are_of_dukpt(self) -> Self:
+        if self.dukpt_devices and (self.session_keys or self.is_diversified_by_terminal or self.scheme != "X9.19"):
+            raise ValueError(
+                "dukpt_devices goes with scheme X9.19, is_diversified_by_terminal = false and without session_keys"
+            )
+        if len(set(self.dukpt_devices.values())) != len(self.dukpt_devices):
+            raise ValueError("two terminals have one key serial number")
         return self
 
 

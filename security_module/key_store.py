@@ -162,6 +162,7 @@ def _to_document(keys: ModuleKeys) -> dict[str, Any]:
                 "is_diversified": register.is_diversified,
                 "is_test": register.is_test,
                 "is_zone": register.is_zone,
+                "is_dukpt": register.is_dukpt,
                 "key": register.key.reveal().hex(),
             }
             for register in keys.mac.values()

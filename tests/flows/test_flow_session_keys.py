@@ -1,5 +1,6 @@
-"""A network changes its key in both directions while it sells, and switch and module die in between: nobody is locked out, and no sale is lost."""
+"""Networks whose keys change: one over the line in both directions while switch and module die in between, one with every message."""
 
+import json
 import tempfile
 import threading
 import time
@@ -15,13 +16,14 @@ from cli.system import RunningSystem, running_system
 from pos import requests
 from pos.client import PosClient, Timers
 from pos.dialogue import Dialogue, Final
+from pos.dukpt import DukptSigner
 from pos.mac import Signer
 from pos.requests import Moment
 from pos.session_key import HostKeys, SessionKeyFile
 from pos.speech import speech_of
 from pos.store import ExchangeOpen, TerminalIdentity, TerminalStore
 from pos.till import Till
-from security_module.terminal_keys import export_test_key
+from security_module.terminal_keys import export_initial_key, export_test_key
 from tests.flows.conftest import Books, Monitor
 from vending.money import Centavos
 from vending.ports import MacScheme
@@ -29,6 +31,7 @@ from vending.secret import Secret
 
 NETWORK, FIRST_REGISTER, ZONE_REGISTER = "recargas", 12, 14
 OVERLAP_SECONDS = 6
+BASE_REGISTER, DEVICE, KSN = 16, "L0000007", bytes.fromhex("FFFF9876543210E00000")
 PAID = Centavos(2_000_000)
 SELLER, HOST = "R0000007", "R0000008"
 
@@ -40,13 +43,17 @@ def now() -> datetime:
 
 @pytest.fixture(scope="module")
 def system() -> Iterator[RunningSystem]:
-    """Two switch processes, and the top-up network with a key that it changes."""
+    """Two switch processes, the top-up network with a key that it changes, and the lottery with DUKPT."""
     mac = "EUDORA_ACQUIRERS__RECARGAS__MAC__"
     environment = {
         f"{mac}REGISTER_ID": str(FIRST_REGISTER),
         f"{mac}IS_DIVERSIFIED_BY_TERMINAL": "false",
         f"{mac}SESSION_KEYS": "true",
         f"{mac}ZONE_REGISTER_ID": str(ZONE_REGISTER),
+        "EUDORA_ACQUIRERS__LOTERIA__MAC__SCHEME": "X9.19",
+        "EUDORA_ACQUIRERS__LOTERIA__MAC__REGISTER_ID": str(BASE_REGISTER),
+        "EUDORA_ACQUIRERS__LOTERIA__MAC__IS_DIVERSIFIED_BY_TERMINAL": "false",
+        "EUDORA_ACQUIRERS__LOTERIA__MAC__DUKPT_DEVICES": json.dumps({DEVICE: KSN.hex()}),
         f"{mac}OVERLAP_SECONDS": str(OVERLAP_SECONDS),
         "EUDORA_ACQUIRERS__RECARGAS__ANSWER_DEADLINE_SECONDS": "3",
         "EUDORA_SECURITY_MODULE__REQUEST_TIMEOUT_SECONDS": "1",
@@ -201,4 +208,42 @@ def test_a_network_changes_its_key_while_it_sells_and_everything_dies_in_between
     sold = books.value("SELECT count(*) FROM sale WHERE acquirer_code = 'recargas' AND state = 'posted'")
     assert sold == len(selling.codes)
     assert 0 < monitor.sample("eudora_session_key_age_seconds", acquirer=NETWORK) < 120
+    assert books.differences() == []
+
+
+def test_a_terminal_with_a_key_for_each_message_sells_repeats_and_is_not_another(
+    system: RunningSystem, books: Books
+) -> None:
+    """In 1993: a sale, its repeat with another counter (the same PIN), the last answer, a reversal; a strange counter is no answer."""
+    initial_key = export_initial_key(context.module_keys(), BASE_REGISTER, KSN)
+    device = DukptSigner.create(system.home / "device.json", initial_key, KSN)
+    identity = TerminalIdentity(
+        terminal_id=DEVICE,
+        merchant_id="TIENDA000000001",
+        nii="001",
+        mac_scheme=MacScheme.X9_19,
+        mac_key=initial_key,
+    )
+    address = system.network_address("loteria")
+
+    def till(signer: DukptSigner, seconds: float = 5) -> Till:
+        store = TerminalStore.open(system.home / "tills", DEVICE)
+        client = PosClient(
+            address, timers=Timers(answer_seconds=seconds), monotonic=time.monotonic, sleep=lambda _: None
+        )
+        return Till(store, client, now=now, speech=speech_of("loteria", now), device=signer)
+
+    TerminalStore.create(system.home / "tills", identity)
+    meter = books.meter("status = 'active' AND service = 1")
+    sold = till(device).sell(meter_number=meter, paid_centavos=PAID)
+    assert isinstance(sold, Final)
+    assert sold.is_approved
+    again = till(DukptSigner.open(system.home / "device.json")).repeat_last().outcome
+    assert isinstance(again, Final)
+    assert again.answer.text(62) == sold.answer.text(62)
+    reversed_ = till(DukptSigner.open(system.home / "device.json")).reverse_last().outcome
+    assert isinstance(reversed_, Final)
+    assert int.from_bytes(DukptSigner.open(system.home / "device.json").ksn, "big") & 0x1FFFFF >= 3
+    stranger = DukptSigner.create(system.home / "stranger.json", initial_key, bytes.fromhex("FFFF9876543210C00000"))
+    assert not isinstance(till(stranger, 0.3).inquire(meter_number=meter), Final)
     assert books.differences() == []

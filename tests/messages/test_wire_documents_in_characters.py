@@ -274,7 +274,7 @@ def test_the_field_table_is_that_of_the_dialect(page: Page) -> None:
     assert {number: page.wire.spec[number]["notation"] for number in table} == table
     used = {str(number) for message in page.examples.values() for number in message.fields} | {"64", "128"}
     assert used <= set(table)
-    assert set(table) - used <= {"15", "37", "60", "71", "72", "96"}
+    assert set(table) - used <= {"15", "37", "53", "60", "71", "72", "96"}
 
 
 def test_the_action_codes_are_those_that_are_sent() -> None:
