@@ -57,14 +57,17 @@ USUAL_FRAMES: Mapping[str, tuple[str, bool]] = {
 """``framing`` and ``has_tpdu`` of each dialect where a network's table does not say; docs/wire has a page on each."""
 
 
+KSN_DIGITS = {"X9.19": 20, "AES-CMAC": 24}
+
+
 def _is_initial_ksn(text: str) -> str:
-    if len(text) != 20 or int(text, 16) & 0x1FFFFF:
-        raise ValueError("a key serial number has 20 hexadecimal digits, of which the last 21 bits, the counter, are 0")
+    if int(text, 16) & (0x1FFFFF if len(text) == KSN_DIGITS["X9.19"] else 0xFFFFFFFF):
+        raise ValueError("the counter, the last 21 bits of 20 digits or the last 32 of 24, is not 0")
     return text.upper()
 
 
-KeySerialNumber = Annotated[str, Field(pattern=r"^[0-9A-Fa-f]{20}$"), AfterValidator(_is_initial_ksn)]
-"""Of a DUKPT device before its first message. Source: ANSI X9.24-1:2009, annex A."""
+KeySerialNumber = Annotated[str, Field(pattern=r"^([0-9A-Fa-f]{20}|[0-9A-Fa-f]{24})$"), AfterValidator(_is_initial_ksn)]
+"""Of a DUKPT device before its first message. Sources: ANSI X9.24-1:2009, annex A; ANSI X9.24-3:2017."""
 
 
 class MacSection(Section):
@@ -79,8 +82,8 @@ class MacSection(Section):
         zone_register_id: register of the security module with the zone key that session keys are wrapped under.
         overlap_seconds: how long the key before is honoured after a change, by the module's clock.
         age_warning_hours: a session key that is in force for longer is told of in the log.
-        dukpt_devices: terminals with a key for each message (TDES DUKPT): terminal id to its key serial number, 20 hexadecimal digits with the
-            counter at 0. With any, ``register_id`` is a base derivation key, and a terminal that is not listed is not served.
+        dukpt_devices: terminals with a key for each message (DUKPT, TDES or AES by the scheme): terminal id to its key serial number, 20
+            hexadecimal digits (X9.19) or 24 (AES-CMAC), with the counter at 0. With any, ``register_id`` is a base derivation key, and a terminal that is not listed is not served.
     """
 
     scheme: Literal["X9.19", "AES-CMAC"] = "X9.19"
@@ -102,10 +105,10 @@ class MacSection(Section):
 
     @model_validator(mode="after")
     def _devices_are_of_dukpt(self) -> Self:
-        if self.dukpt_devices and (self.session_keys or self.is_diversified_by_terminal or self.scheme != "X9.19"):
-            raise ValueError(
-                "dukpt_devices goes with scheme X9.19, is_diversified_by_terminal = false and without session_keys"
-            )
+        if self.dukpt_devices and (self.session_keys or self.is_diversified_by_terminal):
+            raise ValueError("dukpt_devices goes with is_diversified_by_terminal = false and without session_keys")
+        if any(len(ksn) != KSN_DIGITS[self.scheme] for ksn in self.dukpt_devices.values()):
+            raise ValueError(f"a key serial number of scheme {self.scheme} has {KSN_DIGITS[self.scheme]} digits")
         if len(set(self.dukpt_devices.values())) != len(self.dukpt_devices):
             raise ValueError("two terminals have one key serial number")
         return self

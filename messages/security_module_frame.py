@@ -16,7 +16,6 @@ SESSION_TOKEN_OCTETS_MAX = 64
 """Today's tokens have 47."""
 WRAPPED_KEY_OCTETS_MAX = 256
 """A key block of one key has 176 at most."""
-KSN_OCTETS = 10
 MAC_OCTETS = 8
 TID_MAX = 0xFFFFFF
 UNITS_TENTHS_MAX = 18_201_624

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
+from messages.dukpt import KSN_OCTETS
 from messages.security_module_frame import (
     DIVERSIFIER_OCTETS_MAX,
-    KSN_OCTETS,
     SESSION_TOKEN_OCTETS_MAX,
     WRAPPED_KEY_OCTETS_MAX,
     require,
@@ -57,8 +57,8 @@ def write_scheme(key: MacKey) -> int:
 def write_key_name(key: MacKey) -> bytes:
     """Return what names a key within its register: its terminal, or the token of a session key."""
     if key.ksn:
-        if key.diversifier or key.session or len(key.ksn) != KSN_OCTETS:
-            raise LocalFieldError("a key serial number has 10 octets, and nothing else names the key")
+        if key.diversifier or key.session or len(key.ksn) != KSN_OCTETS.get(key.scheme):
+            raise LocalFieldError("a key serial number has 10 octets, or 12 for AES, and nothing else names the key")
         return key.ksn
     if key.session:
         if key.diversifier or len(key.session) > SESSION_TOKEN_OCTETS_MAX:
@@ -76,7 +76,7 @@ def read_mac_key(register_id: int, scheme: int, name: bytes, octets: int) -> Mac
         algorithm = _SCHEME_NAMES.get(scheme & ~_OF_DUKPT)
         if algorithm is None:
             raise ValueError("MAC scheme")
-        require(octets == KSN_OCTETS and len(name) == octets, "length of the key serial number")
+        require(octets == KSN_OCTETS[algorithm] and len(name) == octets, "length of the key serial number")
         return MacKey(register_id=register_id, scheme=algorithm, diversifier="", ksn=name)
     return _read_lasting_key(register_id, scheme, name, octets)
 

@@ -1,18 +1,15 @@
-"""A terminal with a key for each message: TDES DUKPT.
+"""A terminal with a key for each message: DUKPT, TDES or AES.
 
 It counts up before it sends, on disk, so that no key is used for two messages whatever happens. A real terminal keeps no initial key: it keeps the
 keys of counters to come and forgets each one that it used. This one, which is for tests, derives them anew.
-
-Source: ANSI X9.24-1:2009, annex A, by `pydukpt`.
 """
 
 import json
 from pathlib import Path
 
-from pydukpt import derive_key, mac_request_key, mac_response_key, next_ksn
-
 from config.state_files import replace_durably
-from pos.mac import RetailMac
+from messages.dukpt import KSN_OCTETS, message_keys, next_ksn
+from pos.mac import Signer, signer
 from vending.ports import MacMismatch
 from vending.secret import Secret
 
@@ -29,8 +26,8 @@ class DukptSigner:
         self._initial_key = initial_key
         self.ksn = ksn
         """Of the last message; the counter is 0 before the first one."""
-        self._request: RetailMac | None = None
-        self._responses: list[RetailMac] = []
+        self._request: Signer | None = None
+        self._responses: list[Signer] = []
 
     @classmethod
     def open(cls, path: Path) -> "DukptSigner":
@@ -42,18 +39,19 @@ class DukptSigner:
 
     @classmethod
     def create(cls, path: Path, initial_key: Secret[bytes], ksn: bytes) -> "DukptSigner":
-        """Put an initial key of 16 octets and its KSN of 10 into a new terminal."""
+        """Put an initial key of 16 octets and its KSN, of 10 octets or for AES 12, into a new terminal."""
         made = cls(path, initial_key, ksn)
         made._write(ksn)
         return made
 
     def advance(self) -> bytes:
-        """Count up and return the KSN of the next message. Raises `pydukpt.KSNExhaustedError` at the end of a terminal's life."""
+        """Count up and return the KSN of the next message. Raises `messages.dukpt.KeysExhausted` at the end of a terminal's life."""
         ksn = next_ksn(self.ksn)
         self._write(ksn)
-        key = derive_key(self._initial_key.reveal(), ksn)
-        self._request = RetailMac(Secret(mac_request_key(key)))
-        self._responses = [*self._responses, RetailMac(Secret(mac_response_key(key)))][-ANSWERS_MAX:]
+        keys = message_keys(self._initial_key, ksn)
+        scheme = next(name for name, octets in KSN_OCTETS.items() if octets == len(ksn))
+        self._request = signer(scheme, keys.request)
+        self._responses = [*self._responses, signer(scheme, keys.response)][-ANSWERS_MAX:]
         return ksn
 
     def sign(self, data: bytes) -> bytes:

@@ -54,7 +54,7 @@ def init(
 
     Args:
         directory: made if missing, mode 0700.
-        seed_test_keys: make random keys in the test registers 1 to 5 (vending) and 10 to 16 (MAC; 14 and 15 zone keys, 16 a base derivation key); else no register at all.
+        seed_test_keys: make random keys in the test registers 1 to 5 (vending) and 10 to 17 (MAC; 14 and 15 zone keys, 16 and 17 base derivation keys); else no register at all.
         now: aware; the keys are active and the certificates valid from here.
         random_octets: a cryptographic source.
 
@@ -228,4 +228,5 @@ def _test_mac_registers(random_octets: RandomOctets) -> tuple[MacRegister, ...]:
         register(14, MacScheme.X9_19, is_zone=True),
         register(15, MacScheme.AES_CMAC, is_zone=True),
         register(16, MacScheme.X9_19, is_dukpt=True),
+        register(17, MacScheme.AES_CMAC, is_dukpt=True),
     )

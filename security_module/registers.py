@@ -165,8 +165,8 @@ class MacRegister:
             raise ValueError(f"register {self.register_id}: unknown scheme {self.scheme}")
         if self.is_zone and self.is_diversified:
             raise ValueError(f"register {self.register_id}: a zone key is not of single terminals")
-        if self.is_dukpt and (self.is_zone or self.is_diversified or self.scheme != MacScheme.X9_19):
-            raise ValueError(f"register {self.register_id}: a base derivation key is of TDES and of nothing else")
+        if self.is_dukpt and (self.is_zone or self.is_diversified):
+            raise ValueError(f"register {self.register_id}: a base derivation key is nothing else")
         if not 0 <= self.register_id <= REGISTER_ID_MAX:
             raise ValueError(f"register {self.register_id} is not 16 bits")
 

@@ -10,6 +10,7 @@ from functools import lru_cache
 
 from acquirers.dialect import Dialect
 from acquirers.key_serial_number import read_ksn
+from messages.dukpt import device_of
 from messages.iso_message import IsoMessage
 from messages.mac import Sealed, covered, splice_mac
 from switch.session_keys import KEY_INVALID, KEY_RETIRED, SessionKeys
@@ -20,8 +21,6 @@ TERMINALS_MAX = 4096
 """How many terminals' key names are kept at hand; the one not heard of for longest goes."""
 ANSWERS_MAX = 4096
 """Of how many answers it is known which key they were signed with; more are never in work. One that is not known is signed anew."""
-_COUNTER_MASK = 0x1FFFFF
-"""The last 21 bits of a key serial number (ANSI X9.24-1:2009)."""
 _NOT_THIS_KEY = frozenset({KEY_INVALID, KEY_RETIRED})
 
 
@@ -82,8 +81,7 @@ class Seal:
 
     def _of_device(self, message: IsoMessage, terminal_id: str) -> MacKey:
         ksn, device = read_ksn(message), self._devices.get(terminal_id)
-        number = int.from_bytes(ksn, "big") & ~_COUNTER_MASK
-        if device is None or number != int.from_bytes(device, "big"):
+        if device is None or device_of(ksn) != device:
             raise Refusal(ResponseCode.MAC_MISMATCH, "the key serial number is of another device")
         return MacKey(register_id=self._register_id, scheme=self._scheme, diversifier="", ksn=ksn)
 

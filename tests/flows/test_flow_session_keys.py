@@ -13,6 +13,7 @@ from sqlalchemy import text
 
 from cli import context
 from cli.system import RunningSystem, running_system
+from messages.dukpt import counter_of
 from pos import requests
 from pos.client import PosClient, Timers
 from pos.dialogue import Dialogue, Final
@@ -31,7 +32,11 @@ from vending.secret import Secret
 
 NETWORK, FIRST_REGISTER, ZONE_REGISTER = "recargas", 12, 14
 OVERLAP_SECONDS = 6
-BASE_REGISTER, DEVICE, KSN = 16, "L0000007", bytes.fromhex("FFFF9876543210E00000")
+DEVICES = {
+    "datafonos": ("datafono", MacScheme.X9_19, 16, "T0000007", bytes.fromhex("FFFF9876543210E00000")),
+    "loteria": ("loteria", MacScheme.AES_CMAC, 17, "L0000007", bytes.fromhex("123456789012345600000000")),
+}
+"""By network: dialect, scheme, register of the base derivation key, terminal, its first key serial number."""
 PAID = Centavos(2_000_000)
 SELLER, HOST = "R0000007", "R0000008"
 
@@ -39,6 +44,17 @@ SELLER, HOST = "R0000007", "R0000008"
 def now() -> datetime:
     """The terminals' clock."""
     return datetime.now(UTC)  # noqa: TID251 - a real terminal on a real switch
+
+
+def _with_devices(network: str) -> dict[str, str]:
+    _, scheme, register, terminal_id, ksn = DEVICES[network]
+    mac = f"EUDORA_ACQUIRERS__{network.upper()}__MAC__"
+    return {
+        f"{mac}SCHEME": scheme,
+        f"{mac}REGISTER_ID": str(register),
+        f"{mac}IS_DIVERSIFIED_BY_TERMINAL": "false",
+        f"{mac}DUKPT_DEVICES": json.dumps({terminal_id: ksn.hex()}),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -50,10 +66,8 @@ def system() -> Iterator[RunningSystem]:
         f"{mac}IS_DIVERSIFIED_BY_TERMINAL": "false",
         f"{mac}SESSION_KEYS": "true",
         f"{mac}ZONE_REGISTER_ID": str(ZONE_REGISTER),
-        "EUDORA_ACQUIRERS__LOTERIA__MAC__SCHEME": "X9.19",
-        "EUDORA_ACQUIRERS__LOTERIA__MAC__REGISTER_ID": str(BASE_REGISTER),
-        "EUDORA_ACQUIRERS__LOTERIA__MAC__IS_DIVERSIFIED_BY_TERMINAL": "false",
-        "EUDORA_ACQUIRERS__LOTERIA__MAC__DUKPT_DEVICES": json.dumps({DEVICE: KSN.hex()}),
+        **_with_devices("datafonos"),
+        **_with_devices("loteria"),
         f"{mac}OVERLAP_SECONDS": str(OVERLAP_SECONDS),
         "EUDORA_ACQUIRERS__RECARGAS__ANSWER_DEADLINE_SECONDS": "3",
         "EUDORA_SECURITY_MODULE__REQUEST_TIMEOUT_SECONDS": "1",
@@ -211,39 +225,44 @@ def test_a_network_changes_its_key_while_it_sells_and_everything_dies_in_between
     assert books.differences() == []
 
 
+@pytest.mark.parametrize("network", DEVICES)
 def test_a_terminal_with_a_key_for_each_message_sells_repeats_and_is_not_another(
-    system: RunningSystem, books: Books
+    system: RunningSystem, books: Books, network: str
 ) -> None:
-    """In 1993: a sale, its repeat with another counter (the same PIN), the last answer, a reversal; a strange counter is no answer."""
-    initial_key = export_initial_key(context.module_keys(), BASE_REGISTER, KSN)
-    device = DukptSigner.create(system.home / "device.json", initial_key, KSN)
+    """TDES in 1987 and AES in 1993: a sale, its repeat with another counter (the same PIN), the last answer, a reversal; a strange counter is no answer."""
+    dialect, scheme, register, terminal_id, ksn = DEVICES[network]
+    initial_key = export_initial_key(context.module_keys(), register, ksn)
+    path = system.home / f"{terminal_id}.json"
+    device = DukptSigner.create(path, initial_key, ksn)
     identity = TerminalIdentity(
-        terminal_id=DEVICE,
+        terminal_id=terminal_id,
         merchant_id="TIENDA000000001",
         nii="001",
-        mac_scheme=MacScheme.X9_19,
+        mac_scheme=scheme,
         mac_key=initial_key,
     )
-    address = system.network_address("loteria")
+    address = system.network_address(network)
 
     def till(signer: DukptSigner, seconds: float = 5) -> Till:
-        store = TerminalStore.open(system.home / "tills", DEVICE)
+        store = TerminalStore.open(system.home / "tills", terminal_id)
         client = PosClient(
             address, timers=Timers(answer_seconds=seconds), monotonic=time.monotonic, sleep=lambda _: None
         )
-        return Till(store, client, now=now, speech=speech_of("loteria", now), device=signer)
+        return Till(store, client, now=now, speech=speech_of(dialect, now), device=signer)
 
     TerminalStore.create(system.home / "tills", identity)
     meter = books.meter("status = 'active' AND service = 1")
     sold = till(device).sell(meter_number=meter, paid_centavos=PAID)
     assert isinstance(sold, Final)
     assert sold.is_approved
-    again = till(DukptSigner.open(system.home / "device.json")).repeat_last().outcome
+    again = till(DukptSigner.open(path)).repeat_last().outcome
     assert isinstance(again, Final)
     assert again.answer.text(62) == sold.answer.text(62)
-    reversed_ = till(DukptSigner.open(system.home / "device.json")).reverse_last().outcome
+    reversed_ = till(DukptSigner.open(path)).reverse_last().outcome
     assert isinstance(reversed_, Final)
-    assert int.from_bytes(DukptSigner.open(system.home / "device.json").ksn, "big") & 0x1FFFFF >= 3
-    stranger = DukptSigner.create(system.home / "stranger.json", initial_key, bytes.fromhex("FFFF9876543210C00000"))
+    assert counter_of(DukptSigner.open(path).ksn) >= 3
+    other = bytes((ksn[0] ^ 1,)) + ksn[1:]
+    stranger_key = export_initial_key(context.module_keys(), register, other)
+    stranger = DukptSigner.create(system.home / f"{network}.json", stranger_key, other)
     assert not isinstance(till(stranger, 0.3).inquire(meter_number=meter), Final)
     assert books.differences() == []

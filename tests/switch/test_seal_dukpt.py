@@ -7,13 +7,14 @@ import pytest
 
 from acquirers.iso1987 import DatafonoDialect
 from messages.codec import DATAFONO
+from messages.dukpt import initial_key
 from messages.iso_message import IsoMessage
 from messages.mac import split_mac
 from messages.security_module import MacScheme
 from messages.wire import DATAFONO_WIRE
 from pos.dukpt import DukptSigner
 from pos.requests import seal_said
-from security_module.dukpt import DukptMacs, derive_initial_key
+from security_module.dukpt import DukptMacs
 from security_module.macs import MacRefused
 from security_module.registers import MacRegister
 from switch.seal import Seal
@@ -80,7 +81,7 @@ class Pair:
     def device(self, terminal_id: str) -> DukptSigner:
         """A new terminal."""
         ksn = DEVICES[terminal_id]
-        return DukptSigner.create(self.directory / f"{terminal_id}.json", derive_initial_key(BASE, ksn), ksn)
+        return DukptSigner.create(self.directory / f"{terminal_id}.json", initial_key(BASE.key, ksn), ksn)
 
     def say(self, mti: str = "0200", device: DukptSigner | None = None, terminal_id: str = "TERM0001") -> bytes:
         """One message of a terminal."""
