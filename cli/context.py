@@ -17,6 +17,7 @@ from sqlalchemy import Engine
 from cli.module_call import ModuleCallError, ask
 from cli.module_proof import read_minted, read_mints
 from cli.processes import Process, read_run_file, start_process
+from config.acquirer import AcquirerSection
 from config.home import CONFIG_FILE, eudora_home
 from config.settings import Settings, load
 from ledger.database import open_engine
@@ -24,13 +25,14 @@ from ledger.embedded import EmbeddedPostgres
 from ledger.module_proof import ModuleDays
 from messages.security_module import CountersReply, ReadCounters, Reply, Request
 from messages.security_module import RegisterCount as ModuleCount
+from pos.dukpt import DukptSigner
 from pos.session_key import HostKeys, SessionKeyFile
 from pos.store import TerminalIdentity, TerminalStore
 from security_module.main import open_keys
 from security_module.registers import ModuleKeys
 from security_module.roles import Role
 from security_module.sealed_store import StoreError
-from security_module.terminal_keys import NotExportable, export_terminal_key, export_test_key
+from security_module.terminal_keys import NotExportable, export_initial_key, export_terminal_key, export_test_key
 from vending.calendar import local_date
 
 ACQUIRER_ID = "datafonos"
@@ -194,7 +196,9 @@ def terminal(terminal_id: str, acquirer_id: str = ACQUIRER_ID) -> TerminalStore:
         raise click.ClickException(f"no network {acquirer_id!r} is configured")
     mac = section.mac
     try:
-        if mac.is_diversified_by_terminal:
+        if mac.dukpt_devices:
+            key = export_initial_key(module_keys(), mac.register_id, _initial_ksn(section, terminal_id))
+        elif mac.is_diversified_by_terminal:
             key = export_terminal_key(module_keys(), mac.register_id, terminal_id)
         else:
             key = export_test_key(module_keys(), mac.register_id)
@@ -208,6 +212,25 @@ def terminal(terminal_id: str, acquirer_id: str = ACQUIRER_ID) -> TerminalStore:
         mac_key=key,
     )
     return TerminalStore.create(directory, identity)
+
+
+def device(terminal_id: str, acquirer_id: str) -> DukptSigner | None:
+    """Return the DUKPT counter of a terminal that `terminal` keyed; None: its network has none."""
+    section = settings().acquirers.get(acquirer_id)
+    if section is None or not section.mac.dukpt_devices:
+        return None
+    path = home() / "pos" / f"{terminal_id}.dukpt.json"
+    if path.exists():
+        return DukptSigner.open(path)
+    initial_key = TerminalStore.open(home() / "pos", terminal_id).identity.mac_key
+    return DukptSigner.create(path, initial_key, _initial_ksn(section, terminal_id))
+
+
+def _initial_ksn(section: AcquirerSection, terminal_id: str) -> bytes:
+    ksn = section.mac.dukpt_devices.get(terminal_id)
+    if ksn is None:
+        raise click.ClickException(f"terminal {terminal_id} is not among the dukpt_devices of {section.id}")
+    return bytes.fromhex(ksn)
 
 
 def host_keys(acquirer_id: str) -> SessionKeyFile | None:

@@ -1,4 +1,4 @@
-"""`eudora network list`, `stop`, `start`, `drain`: see the networks, and keep one from selling.
+"""`eudora network list`, `stop`, `start`, `drain`, `reset-key`: see the networks, keep one from selling, and end its session keys.
 
 Who acts is said by ``--user``; as with `eudora adjust`, whoever may run this command here is believed.
 """
@@ -18,6 +18,7 @@ from cli.running_switch import NotRunning
 from cli.running_switch import read_networks as read_served
 from ledger.errors import LedgerOutcomeUnknown, LedgerUnavailable, SchemaTooNew, SchemaTooOld
 from ledger.network_status import NetworkStatus, NetworkUnknown, read_networks, start_network, stop_network
+from ledger.session_keys import forget_session_keys
 from ledger.upgrade import require_schema
 
 DRAIN_SECONDS_DEFAULT = 30.0
@@ -89,7 +90,17 @@ def drain_command(network_id: str, why: str, user: str, seconds: float) -> None:
         time.sleep(_POLL_SECONDS)
 
 
-COMMANDS = (list_command, stop_command, start_command, drain_command)
+@click.command("reset-key")
+@_ID
+@_WHY
+@_USER
+def reset_key_command(network_id: str, why: str, user: str) -> None:
+    """Put the first MAC key of a network in force again, for one whose host has lost its session keys. It does the same at its end."""
+    is_done = _order(forget_session_keys, network_id, user, why)
+    click.echo(f"{network_id} has its first key again" if is_done else f"{network_id} has no session key")
+
+
+COMMANDS = (list_command, stop_command, start_command, drain_command, reset_key_command)
 
 
 def _order(act: Callable[..., bool], network_id: str, user: str, why: str) -> bool:

@@ -112,13 +112,21 @@ class _Session:
         self._address: tuple[str, int] = options["address"] or context.switch_address(network)
         self._speech = speech_of(dialect, _now)
         self.session_keys = context.host_keys(network)
+        self._device = context.device(self.store.identity.terminal_id, network)
         self._timers = Timers(answer_seconds=options["timeout"])
 
     def run(self, use: Callable[[Till], Shown], *, has_line: bool = True) -> NoReturn:
         """Be the terminal for one command and leave with its exit status; without a line nothing is sent afterwards either."""
         client = PosClient(self._address, timers=self._timers, monotonic=time.monotonic, sleep=time.sleep)
         with self.store.exclusive():
-            till = Till(self.store, client, now=_now, speech=self._speech, session_keys=self.session_keys)
+            till = Till(
+                self.store,
+                client,
+                now=_now,
+                speech=self._speech,
+                session_keys=self.session_keys,
+                device=self._device,
+            )
             try:
                 shown = use(till)
             except ExchangeOpen:

@@ -19,7 +19,7 @@ from security_module.main import AlreadyRunning, open_keys, run
 from security_module.mint_store import MintLogError
 from security_module.registers import ModuleKeys
 from security_module.sealed_store import StoreError
-from security_module.terminal_keys import NotExportable, export_terminal_key
+from security_module.terminal_keys import NotExportable, export_initial_key, export_terminal_key, export_test_key
 
 DEFAULT_LISTEN = "127.0.0.1:7300"
 
@@ -113,6 +113,8 @@ def show_command(directory: Path) -> None:
             "kcv": each.kcv,
             "scheme": each.scheme,
             "is_diversified": each.is_diversified,
+            "is_zone": each.is_zone,
+            "is_dukpt": each.is_dukpt,
             "is_test": each.is_test,
         }
         for each in keys.mac.values()
@@ -134,14 +136,32 @@ def show_command(directory: Path) -> None:
 @security_module.command("terminal-key")
 @directory_option
 @click.option("--register", "register_id", type=int, required=True, help="A MAC register that is marked as test.")
-@click.option("--terminal", "terminal_id", required=True, help="The terminal's id, as in data element 41.")
-def terminal_key_command(directory: Path, register_id: int, terminal_id: str) -> None:
-    """Print the MAC key of one test terminal in hexadecimal, to be put into it."""
+@click.option("--terminal", "terminal_id", help="The terminal's id, as in data element 41.")
+@click.option(
+    "--ksn", help="Of a DUKPT register: the device's key serial number in hexadecimal; its initial key is printed."
+)
+def terminal_key_command(directory: Path, register_id: int, terminal_id: str | None, ksn: str | None) -> None:
+    """Print the MAC key of one test terminal in hexadecimal, to be put into it; with neither option the one key of a network, or a zone key."""
+    if terminal_id is not None and ksn is not None:
+        raise click.UsageError("--terminal and --ksn are of different registers")
+    keys = _open(directory)
     try:
-        key = export_terminal_key(_open(directory), register_id, terminal_id)
+        if ksn is not None:
+            key = export_initial_key(keys, register_id, _octets(ksn))
+        elif terminal_id is not None:
+            key = export_terminal_key(keys, register_id, terminal_id)
+        else:
+            key = export_test_key(keys, register_id)
     except NotExportable as error:
         raise click.ClickException(str(error)) from error
     click.echo(key.reveal().hex())
+
+
+def _octets(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        raise click.BadParameter("is not hexadecimal", param_hint="--ksn") from None
 
 
 def _open(directory: Path) -> ModuleKeys:

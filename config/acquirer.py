@@ -83,6 +83,19 @@ USUAL_FRAMES: Mapping[str, tuple[str, bool]] = {
 """``framing`` and ``has_tpdu`` of each dialect where a network's table does not say; docs/wire has a page on each."""
 
 
+KSN_DIGITS = {"X9.19": 20, "AES-CMAC": 24}
+
+
+def _is_initial_ksn(text: str) -> str:
+    if int(text, 16) & (0x1FFFFF if len(text) == KSN_DIGITS["X9.19"] else 0xFFFFFFFF):
+        raise ValueError("the counter, the last 21 bits of 20 digits or the last 32 of 24, is not 0")
+    return text.upper()
+
+
+KeySerialNumber = Annotated[str, Field(pattern=r"^([0-9A-Fa-f]{20}|[0-9A-Fa-f]{24})$"), AfterValidator(_is_initial_ksn)]
+"""Of a DUKPT device before its first message. Sources: ANSI X9.24-1:2009, annex A; ANSI X9.24-3:2017."""
+
+
 class MacSection(Section):
     """How messages of this network are authenticated.
 
@@ -98,6 +111,8 @@ class MacSection(Section):
         zone_register_id: register of the security module with the zone key that session keys are wrapped under.
         overlap_seconds: how long the key before is honoured after a change, by the module's clock.
         age_warning_hours: a session key that is in force for longer is told of in the log.
+        dukpt_devices: terminals with a key for each message (DUKPT, TDES or AES by the scheme): terminal id to its key serial number, 20
+            hexadecimal digits (X9.19) or 24 (AES-CMAC), with the counter at 0. With any, ``register_id`` is a base derivation key, and a terminal that is not listed is not served.
     """
 
     scheme: Literal["X9.9", "X9.19", "AES-CMAC"] = "X9.19"
@@ -106,8 +121,9 @@ class MacSection(Section):
     is_diversified_by_terminal: bool = True
     session_keys: bool = False
     zone_register_id: Annotated[int, Field(ge=1, le=65535)] | None = None
-    overlap_seconds: Annotated[int, Field(ge=60, le=86400)] = 600
+    overlap_seconds: Annotated[int, Field(ge=4, le=86400)] = 600
     age_warning_hours: Annotated[int, Field(ge=1, le=8784)] = 48
+    dukpt_devices: dict[str, KeySerialNumber] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _session_keys_have_a_zone(self) -> Self:
@@ -117,6 +133,16 @@ class MacSection(Section):
             raise ValueError("session_keys needs zone_register_id, the register of the zone key")
         if self.session_keys and self.is_diversified_by_terminal:
             raise ValueError("session_keys is for a network with one key: set is_diversified_by_terminal = false")
+        return self
+
+    @model_validator(mode="after")
+    def _devices_are_of_dukpt(self) -> Self:
+        if self.dukpt_devices and (self.session_keys or self.is_diversified_by_terminal):
+            raise ValueError("dukpt_devices goes with is_diversified_by_terminal = false and without session_keys")
+        if any(len(ksn) != KSN_DIGITS[self.scheme] for ksn in self.dukpt_devices.values()):
+            raise ValueError(f"a key serial number of scheme {self.scheme} has {KSN_DIGITS[self.scheme]} digits")
+        if len(set(self.dukpt_devices.values())) != len(self.dukpt_devices):
+            raise ValueError("two terminals have one key serial number")
         return self
 
 

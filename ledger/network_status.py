@@ -15,7 +15,7 @@ _LOCK = text("SELECT id, status FROM acquirer WHERE code = :code FOR UPDATE")
 
 _SET = text("UPDATE acquirer SET status = :status WHERE id = :id")
 
-_NOTE = text("""
+NOTE_ORDER = text("""
     INSERT INTO network_order (acquirer_id, action, ordered_by, why, ordered_at) VALUES (:id, :action, :user, :why, :at)
 """)
 
@@ -24,7 +24,7 @@ _LIST = text("""
         o.action, o.ordered_by, o.why, o.ordered_at
     FROM acquirer AS a JOIN account AS f ON f.id = a.float_account_id
     LEFT JOIN LATERAL (
-        SELECT * FROM network_order AS n WHERE n.acquirer_id = a.id ORDER BY n.id DESC LIMIT 1
+        SELECT * FROM network_order AS n WHERE n.acquirer_id = a.id AND n.action <> 'reset_key' ORDER BY n.id DESC LIMIT 1
     ) AS o ON true
     ORDER BY a.code
 """)
@@ -100,7 +100,7 @@ def _order(engine: Engine, network_id: str, action: str, *, user: str, why: str,
         if row.status == status:
             return False
         connection.execute(_SET, {"id": row.id, "status": status})
-        connection.execute(_NOTE, {"id": row.id, "action": action, "user": user, "why": why, "at": at})
+        connection.execute(NOTE_ORDER, {"id": row.id, "action": action, "user": user, "why": why, "at": at})
         return True
 
     return transact(engine, work)

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, text
 
 from ledger.database import transact
+from ledger.network_status import NOTE_ORDER, NetworkUnknown
 from vending.session_key import (
     STATIC_GENERATION,
     ConfirmKey,
@@ -31,7 +32,9 @@ _READ = text("""
     WHERE a.code = :code ORDER BY k.generation
 """)
 
-_DROP = text("UPDATE session_key SET state = 'dropped', changed_at = :at WHERE acquirer_id = :id AND state = 'offered'")
+_DROP = "UPDATE session_key SET state = 'dropped', changed_at = :at WHERE acquirer_id = :id AND state = 'offered' AND {which}"
+_DROP_OF_MAKER = text(_DROP.format(which="origin = :origin"))
+_DROP_OLDER = text(_DROP.format(which="generation < :generation"))
 
 _OFFER = text("""
     INSERT INTO session_key (acquirer_id, generation, origin, state, token, wrapped, kcv, offered_at, changed_at)
@@ -62,10 +65,6 @@ _FORGET = text("""
 """)
 
 
-class NetworkUnknown(Exception):
-    """The ledger has no network of that id."""
-
-
 def run_key_items(engine: Engine, items: Sequence[KeyItem]) -> list[KeysSeen]:
     """Do the items one after the other, and say of each how its network's keys stand afterwards.
 
@@ -90,17 +89,23 @@ def _run(engine: Engine, item: KeyItem) -> KeysSeen:
     return transact(engine, work)
 
 
-def forget_session_keys(engine: Engine, acquirer_code: str, *, at: datetime) -> KeysSeen:
+def forget_session_keys(engine: Engine, acquirer_code: str, *, user: str, why: str, at: datetime) -> bool:
     """Put the register's own key in force again, at once; for a partner who has lost his keys. Generations go on counting.
+
+    Who ordered it is kept beside the other orders about the network. Returns False if no other key was there; then nothing is written.
 
     Raises:
         NetworkUnknown: there is none.
         LedgerUnavailable, LedgerOutcomeUnknown: as everywhere.
     """
 
-    def work(connection: Connection, _attempt: int) -> KeysSeen:
-        connection.execute(_FORGET, {"id": _lock(connection, acquirer_code), "at": at})
-        return _read(connection, acquirer_code)
+    def work(connection: Connection, _attempt: int) -> bool:
+        acquirer_id = _lock(connection, acquirer_code)
+        if not connection.execute(_FORGET, {"id": acquirer_id, "at": at}).rowcount:
+            return False
+        order = {"id": acquirer_id, "action": "reset_key", "user": user, "why": why, "at": at}
+        connection.execute(NOTE_ORDER, order)
+        return True
 
     return transact(engine, work)
 
@@ -115,7 +120,7 @@ def _lock(connection: Connection, acquirer_code: str) -> int:
 def _offer(connection: Connection, acquirer_id: int, item: OfferKey, seen: KeysSeen) -> None:
     if item.generation != seen.highest + 1:
         return  # Somebody was first, and what he wrote is what is seen.
-    connection.execute(_DROP, {"id": acquirer_id, "at": item.at})
+    connection.execute(_DROP_OF_MAKER, {"id": acquirer_id, "at": item.at, "origin": item.origin.value})
     values = {
         "id": acquirer_id,
         "generation": item.generation,
@@ -129,7 +134,7 @@ def _offer(connection: Connection, acquirer_id: int, item: OfferKey, seen: KeysS
 
 
 def _confirm(connection: Connection, acquirer_id: int, item: ConfirmKey, seen: KeysSeen) -> None:
-    if seen.offered is None or seen.offered.generation != item.generation:
+    if item.generation not in {key.generation for key in seen.offered}:
         return
     in_force = seen.in_force.generation if seen.in_force is not None else STATIC_GENERATION
     if in_force != item.retired_generation:
@@ -145,7 +150,9 @@ def _confirm(connection: Connection, acquirer_id: int, item: ConfirmKey, seen: K
         connection.execute(_RETIRE_STATIC, retired)
     else:
         connection.execute(_RETIRE, {name: value for name, value in retired.items() if name != "kcv"})
-    connection.execute(_CONFIRM, {"id": acquirer_id, "generation": item.generation, "at": item.at})
+    confirmed = {"id": acquirer_id, "generation": item.generation, "at": item.at}
+    connection.execute(_CONFIRM, confirmed)
+    connection.execute(_DROP_OLDER, confirmed)
 
 
 def _read(connection: Connection, acquirer_code: str) -> KeysSeen:
@@ -160,11 +167,10 @@ def _read(connection: Connection, acquirer_code: str) -> KeysSeen:
         )
         for row in connection.execute(_READ, {"code": acquirer_code})
     ]
-    by_state = {key.state: key for key in kept if key.state is not KeyState.RETIRED}
     retired = [key for key in kept if key.state is KeyState.RETIRED]
     return KeysSeen(
         highest=max((key.generation for key in kept), default=STATIC_GENERATION),
-        in_force=by_state.get(KeyState.IN_FORCE),
-        offered=by_state.get(KeyState.OFFERED),
+        in_force=next((key for key in kept if key.state is KeyState.IN_FORCE), None),
+        offered=tuple(key for key in reversed(kept) if key.state is KeyState.OFFERED),
         retired=max(retired, key=lambda key: key.changed_at, default=None),
     )

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
+from messages.dukpt import KSN_OCTETS
 from messages.security_module_frame import (
     DIVERSIFIER_OCTETS_MAX,
     SESSION_TOKEN_OCTETS_MAX,
@@ -39,6 +40,8 @@ _SCHEME_CODES = {MacScheme.X9_19: 1, MacScheme.AES_CMAC: 2, MacScheme.X9_9: 3}
 _SCHEME_NAMES = {code: scheme for scheme, code in _SCHEME_CODES.items()}
 _OF_SESSION = 0x10
 """Added to the code of a scheme: the name of the key is the token of a session key and not a terminal."""
+_OF_DUKPT = 0x20
+"""Likewise: it is a key serial number."""
 
 
 def write_scheme(key: MacKey) -> int:
@@ -46,11 +49,17 @@ def write_scheme(key: MacKey) -> int:
     code = _SCHEME_CODES.get(key.scheme)
     if code is None:
         raise LocalFieldError(f"unknown MAC scheme {key.scheme!r}")
+    if key.ksn:
+        return code | _OF_DUKPT
     return code | _OF_SESSION if key.session else code
 
 
 def write_key_name(key: MacKey) -> bytes:
     """Return what names a key within its register: its terminal, or the token of a session key."""
+    if key.ksn:
+        if key.diversifier or key.session or len(key.ksn) != KSN_OCTETS.get(key.scheme):
+            raise LocalFieldError("a key serial number has 10 octets, or 12 for AES, and nothing else names the key")
+        return key.ksn
     if key.session:
         if key.diversifier or len(key.session) > SESSION_TOKEN_OCTETS_MAX:
             raise LocalFieldError("a session key has a token of up to 64 octets and no diversifier")
@@ -61,9 +70,20 @@ def write_key_name(key: MacKey) -> bytes:
     return text.encode("ascii")
 
 
-@lru_cache(maxsize=MAC_KEYS_MAX)
 def read_mac_key(register_id: int, scheme: int, name: bytes, octets: int) -> MacKey:
-    """Read the name of a key. Terminals come back: reading one again would cost more than all else of a MAC request."""
+    """Read the name of a key."""
+    if scheme & _OF_DUKPT:
+        algorithm = _SCHEME_NAMES.get(scheme & ~_OF_DUKPT)
+        if algorithm is None:
+            raise ValueError("MAC scheme")
+        require(octets == KSN_OCTETS[algorithm] and len(name) == octets, "length of the key serial number")
+        return MacKey(register_id=register_id, scheme=algorithm, diversifier="", ksn=name)
+    return _read_lasting_key(register_id, scheme, name, octets)
+
+
+@lru_cache(maxsize=MAC_KEYS_MAX)
+def _read_lasting_key(register_id: int, scheme: int, name: bytes, octets: int) -> MacKey:
+    """Terminals come back: reading one again would cost more than all else of a MAC request."""
     is_session = bool(scheme & _OF_SESSION)
     algorithm = _SCHEME_NAMES.get(scheme & ~_OF_SESSION)
     if algorithm is None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from acquirers.key_serial_number import with_ksn
 from acquirers.session_key import KeyOffer, key_offer_fields
 from messages.codec import DATAFONO
 from messages.iso_message import IsoMessage
@@ -12,6 +13,7 @@ from messages.record_list import RECORDS_ELEMENT, write_records
 from messages.subfields import SubElement, build_sub_elements
 from messages.transmission_time import write_transmission_time
 from messages.wire import Wire
+from pos.dukpt import DukptSigner
 from pos.mac import Signer
 from pos.speech import DATAFONO_SPEECH, Speech
 from pos.store import TerminalIdentity
@@ -195,6 +197,8 @@ def seal(message: IsoMessage, signer: Signer, speech: Speech = DATAFONO_SPEECH) 
 
 def seal_said(said: IsoMessage, signer: Signer, wire: Wire) -> bytes:
     """Encode a message that is in its network's words already, with its MAC."""
+    if isinstance(signer, DukptSigner):
+        said = with_ksn(said, signer.advance())
     encoded = wire.codec.encode(with_placeholder(said))
     return splice_mac(encoded, signer.sign(covered(encoded, wire.mac_form)), wire.mac_form)
 

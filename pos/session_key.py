@@ -3,8 +3,10 @@
 Terminals of one network share this file: the key is the network's, whichever of them asks for it.
 """
 
+import fcntl
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -43,7 +45,10 @@ class HostKeys:
 
 
 class SessionKeyFile:
-    """`HostKeys` in a file of mode 0600 that is replaced durably."""
+    """`HostKeys` in a file of mode 0600 that is replaced durably.
+
+    Every terminal reads it when it is switched on. Whoever changes the key does so within `exclusive`.
+    """
 
     def __init__(self, path: Path, keys: HostKeys) -> None:
         self._path = path
@@ -52,18 +57,29 @@ class SessionKeyFile:
     @classmethod
     def open(cls, path: Path) -> "SessionKeyFile":
         """Read the file. Raises `OSError` or `ValueError`."""
+        return cls(path, cls._read(path))
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Wait until no other terminal changes the key, and read what the last one left; two changes at once would lose one key."""
+        with self._path.with_suffix(".lock").open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self.keys = self._read(self._path)
+            yield
+
+    @staticmethod
+    def _read(path: Path) -> HostKeys:
         document = json.loads(path.read_bytes())
         if document["version"] != FORMAT_VERSION:
             raise ValueError(f"{path}: of another version")
         given = document["given"]
-        keys = HostKeys(
+        return HostKeys(
             scheme=document["scheme"],
             zone_key=_secret(document["zone_key"]),
             key=_secret(document["key"]),
             generation=document["generation"],
             given=_secret(given) if given else None,
         )
-        return cls(path, keys)
 
     @classmethod
     def create(cls, path: Path, keys: HostKeys) -> "SessionKeyFile":

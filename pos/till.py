@@ -17,6 +17,7 @@ from pos import requests
 from pos.answers import AnswerMalformed, OriginalTold, read_original
 from pos.client import NotSent, Outcome
 from pos.dialogue import APPROVED, ATTEMPTS_MAX, Dialogue, Final, tells_of_records
+from pos.dukpt import DukptSigner
 from pos.mac import signer
 from pos.requests import Moment
 from pos.session_key import SessionKeyFile
@@ -82,6 +83,7 @@ class Till:
         now: Callable[[], datetime],
         speech: Speech = DATAFONO_SPEECH,
         session_keys: SessionKeyFile | None = None,
+        device: DukptSigner | None = None,
     ) -> None:
         """Prepare.
 
@@ -91,13 +93,14 @@ class Till:
             now: the terminal's clock, aware.
             speech: of the network.
             session_keys: of the network, where it changes its key over the line; None: the terminal's own key signs.
+            device: where each message has a key of its own.
         """
         self._store = store
         self._speech = speech
         self._link = link
         self._now = now
         self._session_keys = session_keys
-        own = signer(store.identity.mac_scheme, store.identity.mac_key)
+        own = device or signer(store.identity.mac_scheme, store.identity.mac_key)
         self._signer = own if session_keys is None else session_keys.signer
         self._new_advice: StoredExchange | None = None
         self._uploaded: tuple[Uploaded, ...] = ()
@@ -196,12 +199,15 @@ class Till:
         Raises:
             CannotUnwrap, Refusal, ValueError: the network's answer is authentic, and what it says of the key is wrong; the old key stays.
         """
-        assert self._session_keys is not None, "a network that changes its key over the line"
-        given = None if random_octets is None else self._session_keys.give(random_octets)
-        outcome = self._link.run(self._dialogue(requests.key_change(self._store.identity, self._moment(), given)))
-        if isinstance(outcome, Final) and outcome.is_approved:
-            self._session_keys.accept(read_key_offer(outcome.answer))
-            self._signer = self._session_keys.signer
+        keys = self._session_keys
+        assert keys is not None, "a network that changes its key over the line"
+        with keys.exclusive():
+            self._signer = keys.signer
+            given = None if random_octets is None else keys.give(random_octets)
+            outcome = self._link.run(self._dialogue(requests.key_change(self._store.identity, self._moment(), given)))
+            if isinstance(outcome, Final) and outcome.is_approved:
+                keys.accept(read_key_offer(outcome.answer))
+                self._signer = keys.signer
         return outcome
 
     def close_day(self, day: date) -> Outcome:

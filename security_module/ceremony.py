@@ -54,7 +54,7 @@ def init(
 
     Args:
         directory: made if missing, mode 0700.
-        seed_test_keys: make random keys in the test registers 1 to 5 (vending) and 10 to 15 (MAC, the last two zone keys); else no register at all.
+        seed_test_keys: make random keys in the test registers 1 to 5 (vending) and 10 to 17 (MAC; 14 and 15 zone keys, 16 and 17 base derivation keys); else no register at all.
         now: aware; the keys are active and the certificates valid from here.
         random_octets: a cryptographic source.
 
@@ -206,7 +206,9 @@ def _test_vending_registers(now: datetime, random_octets: RandomOctets) -> tuple
 
 
 def _test_mac_registers(random_octets: RandomOctets) -> tuple[MacRegister, ...]:
-    def register(register_id: int, scheme: str, *, is_diversified: bool = False, is_zone: bool = False) -> MacRegister:
+    def register(
+        register_id: int, scheme: str, *, is_diversified: bool = False, is_zone: bool = False, is_dukpt: bool = False
+    ) -> MacRegister:
         key = random_octets(MAC_KEY_OCTETS)
         return MacRegister(
             register_id=register_id,
@@ -215,6 +217,7 @@ def _test_mac_registers(random_octets: RandomOctets) -> tuple[MacRegister, ...]:
             is_test=True,
             key=Secret(key if scheme == MacScheme.AES_CMAC else with_odd_parity(key)),
             is_zone=is_zone,
+            is_dukpt=is_dukpt,
         )
 
     return (
@@ -224,5 +227,7 @@ def _test_mac_registers(random_octets: RandomOctets) -> tuple[MacRegister, ...]:
         register(13, MacScheme.AES_CMAC),
         register(14, MacScheme.X9_19, is_zone=True),
         register(15, MacScheme.AES_CMAC, is_zone=True),
+        register(16, MacScheme.X9_19, is_dukpt=True),
+        register(17, MacScheme.AES_CMAC, is_dukpt=True),
         register(19, MacScheme.X9_9, is_diversified=True),
     )

@@ -90,8 +90,8 @@ _TEXTS = {
     ),
     "scheme": ("Esquema: 1 ANSI X9.19, 2 AES-CMAC, 3 ANSI X9.9: ", "Scheme: 1 ANSI X9.19, 2 AES-CMAC, 3 ANSI X9.9: "),
     "diversified": (
-        "¿Una clave propia por cada terminal, derivada de esta? 1 sí, 0 no; 2 es una clave de zona: ",
-        "A key of its own for each terminal, derived from this one? 1 yes, 0 no; 2 it is a zone key: ",
+        "¿Una clave propia por cada terminal, derivada de esta? 1 sí, 0 no; 2 es una clave de zona; 3 base DUKPT: ",
+        "A key of its own for each terminal, derived from this one? 1 yes, 0 no; 2 it is a zone key; 3 DUKPT base: ",
     ),
     "components": (
         "¿En cuántos componentes viene la clave? (2 o 3) ",

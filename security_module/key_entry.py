@@ -110,12 +110,13 @@ VENDING_FIELDS: tuple[_Field, ...] = (
     _Field("issued_until", "issued_until", read_day),
     _Field("replaces", "replaces", lambda line: _number(0, REGISTER_ID_MAX)(line) if line else None),
 )
-_ONE_KEY, _KEY_OF_EACH, _ZONE_KEY = "one key", "a key for each terminal", "zone key"
+_ONE_KEY, _KEY_OF_EACH, _ZONE_KEY, _BASE_KEY = "one key", "a key for each terminal", "zone key", "base derivation key"
+_KINDS = {"0": _ONE_KEY, "1": _KEY_OF_EACH, "2": _ZONE_KEY, "3": _BASE_KEY}
 MAC_FIELDS: tuple[_Field, ...] = (
     _Field("register_id", "register_id", _number(0, REGISTER_ID_MAX)),
     _Field("scheme", "scheme", lambda line: {"1": MacScheme.X9_19, "2": MacScheme.AES_CMAC, "3": MacScheme.X9_9}[line]),
     # The name is older than zone keys, and stands in key load files.
-    _Field("is_diversified", "diversified", lambda line: {"0": _ONE_KEY, "1": _KEY_OF_EACH, "2": _ZONE_KEY}[line]),
+    _Field("is_diversified", "diversified", lambda line: _KINDS[line]),
 )
 
 
@@ -188,6 +189,7 @@ def make_mac_register(values: Mapping[str, Any], key: Secret[bytes]) -> MacRegis
         scheme=values["scheme"],
         is_diversified=is_diversified,
         is_zone=values["is_diversified"] == _ZONE_KEY,
+        is_dukpt=values["is_diversified"] == _BASE_KEY,
         is_test=False,
         key=key,
     )
@@ -202,8 +204,8 @@ def enter_mac_key(say: Say, keys: ModuleKeys, people: Sequence[str]) -> Dialogue
     key = yield from _key_of_components(say, people, octets, is_des, lambda key: mac_check_value(scheme, key))
     if key is None:
         return keys
-    register = make_mac_register(values, key)
     try:
+        register = make_mac_register(values, key)
         changed = add_mac(keys, register)
     except (CannotReplace, ValueError) as error:
         yield Show(say("rejected", reason=error))
@@ -322,7 +324,7 @@ def describe(keys: ModuleKeys) -> list[str]:
             lines.append(f"       replaces {replaced}  unapproved {unapproved}  key changes {changes}")
     for _, mac in sorted(keys.mac.items()):
         derived = "*" if mac.is_diversified else ""
-        kind = "ZMK" if mac.is_zone else "MAC"
+        kind = "ZMK" if mac.is_zone else "BDK" if mac.is_dukpt else "MAC"
         lines.append(f"{mac.register_id:5d}  {kind} {mac.scheme}{derived}  KCV {mac.kcv.upper()}")
     lines.extend(f"       Ed25519 {sender.name}: {sender.public_key}" for sender in keys.senders.values())
     lines.extend(f"       ** {each.name}: {each.public_key}" for each in keys.approvers.values())

@@ -162,6 +162,8 @@ def _to_document(keys: ModuleKeys) -> dict[str, Any]:
                 "is_diversified": register.is_diversified,
                 "is_test": register.is_test,
                 "is_zone": register.is_zone,
+                # Only where it is: a register from before is not to look changed.
+                **({"is_dukpt": True} if register.is_dukpt else {}),
                 "key": register.key.reveal().hex(),
             }
             for register in keys.mac.values()

@@ -162,7 +162,12 @@ class MacBook:
         register = self._registers.get(key.register_id)
         if register is None:
             raise MacRefused(Status.UNKNOWN_REGISTER)
-        if register.is_zone or register.scheme != key.scheme or register.is_diversified is not bool(key.diversifier):
+        if (
+            register.is_zone
+            or register.is_dukpt
+            or register.scheme != key.scheme
+            or register.is_diversified is not bool(key.diversifier)
+        ):
             raise MacRefused(Status.REGISTER_CONTRADICTION)
         secret = derive_terminal_key(register, key.diversifier) if register.is_diversified else register.key
         if register.scheme == MacScheme.AES_CMAC:

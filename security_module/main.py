@@ -25,6 +25,7 @@ from zope.interface import provider
 from config.state_files import replace_durably, write_run_file
 from security_module.audit_chain import AuditKey
 from security_module.clock import machine_now, machine_ticks
+from security_module.dukpt import DukptMacs
 from security_module.group_commit import GroupCommit, RunInThread
 from security_module.hardening import harden
 from security_module.key_store import (
@@ -153,6 +154,7 @@ def assemble(
         keys=keys,
         mint=Mint(keys.vending, load_tables(PRODUCTION)),
         macs=MacBook(keys.mac),
+        devices=DukptMacs(keys.mac),
         sessions=SessionKeys(
             keys.mac,
             clock_unix_milliseconds,

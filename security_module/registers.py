@@ -147,6 +147,7 @@ class MacRegister:
         is_test: a terminal's key may be exported.
         key: 16 octets.
         is_zone: it makes no MAC itself; session keys are wrapped under it and derived from it.
+        is_dukpt: it is a base derivation key: each message of a device has a key of its own, derived by DUKPT.
     """
 
     register_id: int
@@ -155,6 +156,7 @@ class MacRegister:
     is_test: bool
     key: Secret[bytes]
     is_zone: bool = False
+    is_dukpt: bool = False
 
     def __post_init__(self) -> None:
         if len(self.key.reveal()) != MAC_KEY_OCTETS:
@@ -165,6 +167,8 @@ class MacRegister:
             raise ValueError(f"register {self.register_id}: no zone key is of single DES")
         if self.is_zone and self.is_diversified:
             raise ValueError(f"register {self.register_id}: a zone key is not of single terminals")
+        if self.is_dukpt and (self.is_zone or self.is_diversified):
+            raise ValueError(f"register {self.register_id}: a base derivation key is nothing else")
         if not 0 <= self.register_id <= REGISTER_ID_MAX:
             raise ValueError(f"register {self.register_id} is not 16 bits")
 

@@ -47,6 +47,7 @@ from messages.security_module import (
     decode_request,
     encode_reply,
 )
+from security_module.dukpt import DukptMacs
 from security_module.engineering_records import TokenRequest
 from security_module.group_commit import GroupCommit
 from security_module.macs import MacBook, MacRefused
@@ -96,6 +97,7 @@ class Module:
         mint: computes tokens.
         macs: makes and compares MACs under the keys of registers.
         sessions: the same under session keys, and changes these.
+        devices: the same under the keys of DUKPT devices.
         commits: records mints.
         counts: the counters as of the last commit.
         clock_unix_milliseconds: the module's clock.
@@ -107,6 +109,7 @@ class Module:
     mint: Mint
     macs: MacBook
     sessions: SessionKeys
+    devices: DukptMacs
     commits: GroupCommit
     counts: Callable[[], tuple[RegisterCount, ...]]
     clock_unix_milliseconds: Callable[[], int]
@@ -200,7 +203,9 @@ class Session:
             case _:
                 raise AssertionError("answered from the writer thread")
 
-    def _macs(self, key: MacKey) -> MacBook | SessionKeys:
+    def _macs(self, key: MacKey) -> MacBook | SessionKeys | DukptMacs:
+        if key.ksn:
+            return self._module.devices
         return self._module.sessions if key.session else self._module.macs
 
     def _change_key(self, request: MakeSessionKey | TakeSessionKey | RetireKey) -> Reply:

@@ -162,7 +162,7 @@ class SessionKeys:
             register = self._registers.get(key.register_id)
             if register is None:
                 raise MacRefused(Status.UNKNOWN_REGISTER)
-            if register.is_zone or register.is_diversified or register.scheme != zone.scheme:
+            if register.is_zone or register.is_dukpt or register.is_diversified or register.scheme != zone.scheme:
                 raise MacRefused(Status.REGISTER_CONTRADICTION)
             generation, secret = 0, register.key
         until = self._clock() + seconds * _MILLISECONDS

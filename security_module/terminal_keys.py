@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
+from messages.dukpt import KSN_OCTETS, initial_key
 from messages.security_module import DIVERSIFIER_OCTETS_MAX
 from security_module.key_store import write_private
 from security_module.macs import derive_terminal_key
@@ -44,9 +45,25 @@ def export_test_key(keys: ModuleKeys, register_id: int) -> Secret[bytes]:
         raise NotExportable(f"there is no MAC register {register_id}")
     if not register.is_test:
         raise NotExportable(f"register {register_id} is not for tests: its key does not leave the module")
-    if register.is_diversified:
+    if register.is_diversified or register.is_dukpt:
         raise NotExportable(f"register {register_id} has a key for each terminal; its own stays inside")
     return register.key
+
+
+def export_initial_key(keys: ModuleKeys, register_id: int, ksn: bytes) -> Secret[bytes]:
+    """Return the initial key (16 octets) of the DUKPT device with *ksn* (10 octets for TDES, 12 for AES) under a test register.
+
+    Raises:
+        NotExportable: see there.
+    """
+    register = keys.mac.get(register_id)
+    if register is None or not register.is_dukpt:
+        raise NotExportable(f"there is no register {register_id} with a base derivation key")
+    if not register.is_test:
+        raise NotExportable(f"register {register_id} is not for tests: its keys do not leave the module")
+    if len(ksn) != KSN_OCTETS[register.scheme]:
+        raise NotExportable(f"a key serial number of register {register_id} has {KSN_OCTETS[register.scheme]} octets")
+    return initial_key(register.key, ksn)
 
 
 def write_terminal_keys(path: Path, keys: ModuleKeys, register_id: int, terminal_ids: Iterable[str]) -> None:

@@ -102,7 +102,7 @@ class Exchange:
         self._advice = advice
         self._last_answer = last_answer
         self._totals = totals
-        self._session_key_change = session_key_change
+        self.session_key_change = session_key_change
         self.first_copies = first_copies
         self._now = now
         self._monotonic = monotonic
@@ -189,7 +189,7 @@ class Exchange:
             self.first_copies.meet(order.key, order.digest, is_repeat=call.message.is_repeat)
             proof.order = order
         if isinstance(call, SessionKeyCall):
-            return await self._session_key_change.change(call, proof.key)
+            return await self.session_key_change.change(call, proof.key)
         return await self._do(call, stages)
 
     async def _do(self, call: BusinessCall, stages: Stages) -> Answered:
@@ -263,7 +263,7 @@ class Exchange:
 
     def session_key(self) -> dict[str, object] | None:
         """Say which session key is in force; None: the network has none."""
-        return self._session_key_change.row()
+        return self.session_key_change.row()
 
     def answered_key(self, answer: bytes) -> RequestKey | None:
         """Return which journaled request an answer that `serve` gave belongs to; None: none, or it is not signed."""

@@ -77,6 +77,7 @@ class Event(Enum):
     SESSION_KEY_OFFERED = "session_key.offered"
     SESSION_KEY_IN_FORCE = "session_key.changed"
     SESSION_KEY_NOT_IN_FORCE = "session_key.change_failed"
+    SESSION_KEY_LOOK_FAILED = "session_key.look_failed"
     SESSION_KEY_OLD = "session_key.old_found"
     DAY_CUT_OVER = "day.moved"
     DAY_CLOSED = "day.closed"

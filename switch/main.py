@@ -34,6 +34,7 @@ from switch.batching import Batcher, Run
 from switch.day_closer import DayCloser
 from switch.http_port import monitoring_site
 from switch.in_flight import InFlight
+from switch.key_watch import KeyWatch
 from switch.ledger_worker import WorkerSettings
 from switch.log import Event, bind, configure, lines_lost, log
 from switch.meter_queue import MeterQueue
@@ -154,6 +155,7 @@ class Switch:
         )
         self.reconfigurer = self._make_reconfigurer(read)
         self._day_closer, self._network_watch = self._settlement_chores()
+        self._key_watch = KeyWatch(self._networks.exchanges, reactor=reactor)
         self._resolver = self._make_resolver(find_unresolved)
 
     def _make_resolver(self, find: Batcher[UnresolvedLook, Sequence[ReservedSale]]) -> Resolver:
@@ -210,6 +212,7 @@ class Switch:
         sections = self._settings.acquirers
         self._networks.apply(sections, tls_contexts(sections))
         self._networks.settle()
+        self._key_watch.start()
         acquirers = self._networks.addresses
         section = self._settings.switch
         site = monitoring_site(
@@ -233,6 +236,7 @@ class Switch:
         self._resolver.stop()
         self._day_closer.stop()
         self._network_watch.stop()
+        self._key_watch.stop()
         await self._networks.drain(self._settings.switch.drain_seconds)
         await DeferredList([batcher.when_idle() for batcher in self._batchers])
         await self._pool.stop()

@@ -150,6 +150,7 @@ def exchange_of(section: AcquirerSection, shared: Shared, before: Exchange | Non
         scheme=section.mac.scheme,
         is_diversified=section.mac.is_diversified_by_terminal,
         sessions=sessions,
+        devices={terminal: bytes.fromhex(ksn) for terminal, ksn in section.mac.dukpt_devices.items()},
     )
     return Exchange(
         section,

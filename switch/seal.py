@@ -5,9 +5,12 @@ another one (a stored answer, or one that was made while the keys changed) is si
 """
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from functools import lru_cache
 
 from acquirers.dialect import Dialect
+from acquirers.key_serial_number import read_ksn
+from messages.dukpt import device_of
 from messages.iso_message import IsoMessage
 from messages.mac import Sealed, covered, splice_mac
 from switch.session_keys import KEY_INVALID, KEY_RETIRED, SessionKeys
@@ -29,6 +32,8 @@ class Seal:
         scheme: its algorithm.
         is_diversified: whether every terminal has a key of its own.
         sessions: the keys that the network changes over the line; None: it does not.
+        devices: by terminal the key serial number of its DUKPT device, counter at 0; empty: there are none. Then an answer gets its MAC when
+            it leaves, because only whoever asks says under which key; until then it has zeros.
     """
 
     def __init__(
@@ -40,6 +45,7 @@ class Seal:
         scheme: str,
         is_diversified: bool,
         sessions: SessionKeys | None = None,
+        devices: Mapping[str, bytes] | None = None,
     ) -> None:
         self._module = module
         self._dialect = dialect
@@ -47,6 +53,8 @@ class Seal:
         self._scheme = scheme
         self._is_diversified = is_diversified
         self._sessions = sessions
+        self._devices = devices or {}
+        self._is_signed_on_leaving = sessions is not None or bool(devices)
         self._signed_with: OrderedDict[bytes, MacKey] = OrderedDict()
         self._key = lru_cache(TERMINALS_MAX)(self._key_of)
 
@@ -66,10 +74,16 @@ class Seal:
         sealed = self._dialect.sealed(message, body)
         if self._sessions is not None:
             return await self._sessions.find(lambda key: self._is_right(key, sealed, timeout_seconds))
-        key = self._key(terminal_id)
+        key = self._of_device(message, terminal_id) if self._devices else self._key(terminal_id)
         if not await self._is_right(key, sealed, timeout_seconds):
             raise Refusal(ResponseCode.MAC_MISMATCH)
         return key
+
+    def _of_device(self, message: IsoMessage, terminal_id: str) -> MacKey:
+        ksn, device = read_ksn(message), self._devices.get(terminal_id)
+        if device is None or device_of(ksn) != device:
+            raise Refusal(ResponseCode.MAC_MISMATCH, "the key serial number is of another device")
+        return MacKey(register_id=self._register_id, scheme=self._scheme, diversifier="", ksn=ksn)
 
     async def _is_right(self, key: MacKey, sealed: Sealed, timeout_seconds: float | None) -> bool:
         try:
@@ -91,6 +105,8 @@ class Seal:
             ModuleUnavailable, ModuleOutcomeUnknown, ModuleRefused: there is no MAC.
         """
         encoded = self._dialect.encode_for_mac(answer)
+        if self._devices:
+            return encoded if key is None else await self._sign(encoded, key)
         if self._sessions is None:
             return await self._sign(encoded, key or self._key(terminal_id))
         return await self._sign(encoded, key or await self._sessions.current())
@@ -99,7 +115,7 @@ class Seal:
         form = self._dialect.mac_form
         mac = await self._module.generate_mac(key, covered(encoded_with_placeholder, form))
         signed = splice_mac(encoded_with_placeholder, mac, form)
-        if self._sessions is not None:
+        if self._is_signed_on_leaving:
             self._signed_with[signed] = key
             if len(self._signed_with) > ANSWERS_MAX:
                 self._signed_with.popitem(last=False)
@@ -111,7 +127,7 @@ class Seal:
         Raises:
             Refusal: `IN_PROGRESS`: there is an answer, and no module to sign it anew.
         """
-        if self._sessions is None or key is None or self._signed_with.pop(answer, None) == key:
+        if not self._is_signed_on_leaving or key is None or self._signed_with.pop(answer, None) == key:
             return answer
         if self._dialect.sealed_answer(answer) is None:
             return answer

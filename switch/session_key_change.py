@@ -26,6 +26,11 @@ class SessionKeyChange:
         """Say which session key is in force; None: the network has none."""
         return None if self._keys is None else self._keys.row()
 
+    async def look(self) -> None:
+        """Have the keys known as they are now. Raises `Refusal` (`LEDGER_UNAVAILABLE`)."""
+        if self._keys is not None:
+            await self._keys.look()
+
     async def change(self, call: SessionKeyCall, key: MacKey) -> Answered:
         """Answer a change of keys whose MAC was right under *key*.
 

@@ -34,7 +34,8 @@ from vending.session_key import (
 )
 
 PICTURE_SECONDS = 30.0
-"""How old our picture of a network's keys may be: one look in half a minute costs nothing, and a retired key ends soon enough."""
+"""How old our picture of a network's keys may be: one look in half a minute costs nothing. Half the overlap where that is shorter, so that no
+process honours a key for longer than the overlap."""
 LOOK_AGAIN_SECONDS = 1.0
 """Wrong MACs make us look at the ledger so often at most; the peer must not be able to keep it busy."""
 
@@ -91,6 +92,7 @@ class SessionKeys:
         self._monotonic = monotonic
         self._seen: KeysSeen | None = None
         self._seen_at = 0.0
+        self._picture_seconds = min(PICTURE_SECONDS, rules.overlap_seconds / 2)
         self._looked_again_at = -LOOK_AGAIN_SECONDS
         self._looking: list[Deferred[KeysSeen]] = []
         self._is_looking = False
@@ -159,7 +161,7 @@ class SessionKeys:
 
     async def seen(self) -> KeysSeen:
         """Return the keys as they are known here, looked up if that is too long ago. Raises `Refusal` (`LEDGER_UNAVAILABLE`)."""
-        if self._seen is not None and self._monotonic() - self._seen_at < PICTURE_SECONDS:
+        if self._seen is not None and self._monotonic() - self._seen_at < self._picture_seconds:
             return self._seen
         return await self.look()
 
@@ -171,8 +173,8 @@ class SessionKeys:
             ModuleUnavailable, ModuleRefused: it is still only offered; the next message under it tries again.
         """
         seen = await self.seen()
-        offered = seen.offered
-        if offered is None or self.name_of(offered) != key:
+        offered = next((kept for kept in seen.offered if self.name_of(kept) == key), None)
+        if offered is None:
             return
         waiting = self._confirming.get(offered.generation)
         if waiting is not None:
@@ -182,13 +184,16 @@ class SessionKeys:
             return
         self._confirming[offered.generation] = []
         try:
-            await self._put_in_force(offered, seen)
+            now_seen = await self._put_in_force(offered, seen)
+            if now_seen.in_force != seen.in_force and offered in now_seen.offered:
+                # Another process changed the key before, so nothing was written; now the picture is right.
+                await self._put_in_force(offered, now_seen)
         finally:
             # Whoever waited looks at what is known now; a failure is told to the one who tried.
             for each in self._confirming.pop(offered.generation):
                 each.callback(None)
 
-    async def _put_in_force(self, offered: KeptKey, seen: KeysSeen) -> None:
+    async def _put_in_force(self, offered: KeptKey, seen: KeysSeen) -> KeysSeen:
         rules, at = self._rules, self._now()
         before = seen.in_force
         retired = await self._module.retire_key(rules.zone_register_id, self.name_of(before), rules.overlap_seconds)
@@ -211,16 +216,18 @@ class SessionKeys:
                 origin=offered.origin.value,
                 overlap_seconds=rules.overlap_seconds,
             )
+        return now_seen
 
     async def make(self) -> KeptKey:
-        """Offer a key of ours: the one that is offered already, else the next one.
+        """Offer a key of ours: the one of ours that is offered already, else the next one.
 
         Raises:
             Refusal: `LEDGER_UNAVAILABLE`, `MODULE_UNAVAILABLE`, `SYSTEM_ERROR`; nothing was changed, or the same comes when asked again.
         """
         seen = await self.look()
-        if seen.offered is not None and seen.offered.origin is KeyOrigin.OURS:
-            return seen.offered
+        for kept in seen.offered:
+            if kept.origin is KeyOrigin.OURS:
+                return kept
         generation = seen.highest + 1
         made = await self._ask_module(self._module.make_session_key(self._rules.zone_register_id, generation))
         return await self._offer(generation, KeyOrigin.OURS, made)
@@ -235,7 +242,7 @@ class SessionKeys:
         taken = await self._ask_module(
             self._module.take_session_key(self._rules.zone_register_id, generation, wrapped, kcv)
         )
-        for kept in (seen.offered, seen.in_force):
+        for kept in (*seen.offered, seen.in_force):
             if kept is not None and (kept.generation, kept.key.token) == (generation, taken.token):
                 return kept
         if generation != seen.highest + 1:
@@ -246,8 +253,9 @@ class SessionKeys:
         item = OfferKey(
             acquirer_id=self._rules.acquirer_id, generation=generation, origin=origin, key=key, at=self._now()
         )
-        offered = (await self._do(item)).offered
-        if offered is None or offered.generation != generation or offered.key.token != key.token:
+        all_offered = (await self._do(item)).offered
+        offered = next((kept for kept in all_offered if kept.generation == generation), None)
+        if offered is None or offered.key.token != key.token:
             raise Refusal(ResponseCode.IN_PROGRESS, "another key was offered at the same time")
         log.info(
             Event.SESSION_KEY_OFFERED,

@@ -53,13 +53,15 @@ class MacKey:
     """Which key of the module signs a message.
 
     ``diversifier`` is the terminal id where each terminal has a key of its own, derived in the module; empty otherwise. ``session`` is the
-    token of a session key, and ``register_id`` then the register of its zone key; empty otherwise.
+    token of a session key, and ``register_id`` then the register of its zone key; empty otherwise. ``ksn`` is the key serial number of a request
+    (10 octets, or 12 for AES) where each message has a key of its own (DUKPT); empty otherwise.
     """
 
     register_id: int
     scheme: str
     diversifier: str
     session: bytes = b""
+    ksn: bytes = b""
 
 
 class ModuleUnavailable(Exception):

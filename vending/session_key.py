@@ -1,7 +1,10 @@
 """The session keys of a network: which one is in force, which is offered, which is still honoured. Keys themselves never come here.
 
-Life of one: offered -> in_force -> retired; dropped where another was offered before anybody used it. It comes into force with the first
-message that is right under it, because only then both ends have it.
+Life of one: offered -> in_force -> retired; dropped where its maker offered another before anybody used it, or a later one came into force.
+It comes into force with the first message that is right under it, because only then both ends have it.
+
+One of ours and one of theirs may be offered at the same time: a late copy of a request for a key must not undo the key that the partner gave
+after it and goes on to use.
 """
 
 from collections.abc import Awaitable, Sequence
@@ -88,11 +91,18 @@ class KeptKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeysSeen:
-    """The keys of one network at one moment. ``in_force`` None: the register's own key. ``highest``: generation ever offered."""
+    """The keys of one network at one moment.
+
+    Attributes:
+        highest: generation that was ever offered.
+        in_force: None: the register's own key.
+        offered: the newest first, one of each maker at most.
+        retired: the one that was in force before.
+    """
 
     highest: int = STATIC_GENERATION
     in_force: KeptKey | None = None
-    offered: KeptKey | None = None
+    offered: Sequence[KeptKey] = ()
     retired: KeptKey | None = None
 
 
@@ -105,7 +115,7 @@ class LookAtKeys:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfferKey:
-    """Write a key down before the partner hears of it, or is told that we have his. One that was offered before is dropped.
+    """Write a key down before the partner hears of it, or is told that we have his. One of the same maker that was offered before is dropped.
 
     Nothing is written unless *generation* is the next one.
     """
@@ -141,8 +151,7 @@ KeyItem = LookAtKeys | OfferKey | ConfirmKey
 def usable(seen: KeysSeen, now: datetime) -> Sequence[KeptKey | None]:
     """Return the keys that a message may be under, the likeliest first; None is the register's own."""
     keys: list[KeptKey | None] = [seen.in_force]
-    if seen.offered is not None:
-        keys.append(seen.offered)
+    keys.extend(seen.offered)
     if seen.retired is not None and seen.retired.honoured_until is not None and now < seen.retired.honoured_until:
         keys.append(seen.retired)
     return keys

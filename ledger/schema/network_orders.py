@@ -13,7 +13,8 @@ network_order = Table(
     Column("ordered_by", Text, nullable=False),
     Column("why", Text, nullable=False),
     time_column("ordered_at"),
-    CheckConstraint("action IN ('stop', 'start')", name="action"),
+    # reset_key: the MAC key of its register was put in force again; it changes no status.
+    CheckConstraint("action IN ('stop', 'start', 'reset_key')", name="action"),
     CheckConstraint("btrim(ordered_by) <> ''", name="ordered_by"),
     CheckConstraint("btrim(why) <> ''", name="why"),
     Index(None, "acquirer_id", "id"),

@@ -24,13 +24,8 @@ session_key = Table(
     CheckConstraint("origin IN ('ours', 'theirs', 'static')", name="origin"),
     CheckConstraint("state IN ('offered', 'in_force', 'retired', 'dropped')", name="state"),
     CheckConstraint("(state = 'retired') = (honoured_until IS NOT NULL)", name="honoured_until"),
-    Index(
-        "uq_session_key_one_of_each",
-        "acquirer_id",
-        "state",
-        unique=True,
-        postgresql_where=text("state IN ('offered', 'in_force')"),
-    ),
+    Index("uq_session_key_in_force", "acquirer_id", unique=True, postgresql_where=text("state = 'in_force'")),
+    Index("uq_session_key_offered", "acquirer_id", "origin", unique=True, postgresql_where=text("state = 'offered'")),
     comment="MAC keys that a network and we changed over the line. token = the key, sealed by the security module and useless without it; "
     "wrapped = as it goes over the line; generation 0 = the key of the register, once it was retired.",
 )

@@ -293,3 +293,47 @@ def test_framing_follows_the_dialect_unless_the_table_says_otherwise() -> None:
         assert (styles[section.framing], section.has_tpdu) == (wire.frame_style, wire.has_tpdu)
     said = AcquirerSection(id="red", listen_port=1, mac=MacSection(register_id=10), dialect="recargas", has_tpdu=True)
     assert (said.framing, said.has_tpdu) == ("binary2", True)
+
+
+TDES_DEVICE, AES_DEVICE = "FFFF9876543210E00000", "123456789012345600000000"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"session_keys": True},
+        {"session_keys": True, "zone_register_id": 14, "is_diversified_by_terminal": True},
+        {"dukpt_devices": {"T1": TDES_DEVICE}, "is_diversified_by_terminal": True},
+        {"dukpt_devices": {"T1": TDES_DEVICE}, "session_keys": True, "zone_register_id": 14},
+        {"dukpt_devices": {"T1": TDES_DEVICE}, "scheme": "AES-CMAC"},
+        {"dukpt_devices": {"T1": AES_DEVICE}},
+        {"dukpt_devices": {"T1": "FFFF9876543210E00001"}},
+        {"dukpt_devices": {"T1": "123456789012345600000001"}, "scheme": "AES-CMAC"},
+        {"dukpt_devices": {"T1": TDES_DEVICE, "T2": TDES_DEVICE.lower()}},
+        {"dukpt_devices": {"T1": "FFFF9876543210E0000"}},
+    ],
+    ids=[
+        "no zone",
+        "session keys of single terminals",
+        "two kinds of keys of terminals",
+        "session keys of devices",
+        "a TDES device with AES",
+        "an AES device with TDES",
+        "a TDES counter that is not 0",
+        "an AES counter that is not 0",
+        "one device twice",
+        "nineteen digits",
+    ],
+)
+def test_keys_that_contradict_each_other_are_refused(more: dict[str, object]) -> None:
+    """A network has one way to come to its keys, and a device one terminal."""
+    with pytest.raises(ValidationError):
+        MacSection.model_validate({"register_id": 12, "is_diversified_by_terminal": False, **more})
+
+
+@pytest.mark.parametrize(("scheme", "device"), [("X9.19", TDES_DEVICE), ("AES-CMAC", AES_DEVICE)])
+def test_devices_are_read_in_either_case(scheme: str, device: str) -> None:
+    """And kept in one spelling."""
+    words = {"scheme": scheme, "register_id": 16, "is_diversified_by_terminal": False}
+    section = MacSection.model_validate({**words, "dukpt_devices": {"T1": device.lower()}})
+    assert section.dukpt_devices == {"T1": device}

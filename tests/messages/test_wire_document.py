@@ -17,20 +17,30 @@ from acquirers.iso1987_answers import ECHOED_FIELDS
 from acquirers.iso1987_requests import DIGEST_FIELDS
 from acquirers.iso1987_totals import TOTALS_DIGEST_FIELDS
 from acquirers.response_codes import ISO_1987
+from acquirers.session_key import KeyOffer, key_offer_fields
 from config.acquirer import AcquirerSection
 from messages.codec import DATAFONO
 from messages.describe import describe
 from messages.framing import FRAME_OCTETS_MAX_DEFAULT, Frame, FrameReader, FrameStyle, write_frame, write_keep_alive
 from messages.iso8583_codec import ReferenceCodec
 from messages.iso_message import IsoMessage
+from messages.key_wrapping import check_value, wrap
 from messages.mac import MAC_FIELDS, covered, splice_mac, split_mac, with_placeholder
 from messages.record_list import RECORDS_ELEMENT, RECORDS_MAX, read_records, write_records
 from messages.specs.datafono import SPEC
 from messages.subfields import SubElement, build_sub_elements, parse_sub_elements
 from messages.tpdu import Tpdu, split_tpdu
+from vending.ports import MacScheme
+from vending.secret import Secret
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "wire" / "datafono.md"
 KEY = bytes.fromhex("0123456789ABCDEFFEDCBA9876543210")
+ZONE_KEY = bytes.fromhex("89ABCDEF0123456776543210FEDCBA98")
+SESSION_KEYS = {
+    4: bytes.fromhex("2315208C9110AD40E6A4B6C2D9F7013B"),
+    5: bytes.fromhex("80C4526E1FB3A70D94D3EA6B07C8F215"),
+}
+"""By generation: one of ours, and one that the partner gives after it."""
 REQUEST_TPDU = Tpdu(destination="0003", source="0000")
 BLOCK = re.compile(r"(<!-- hex: ([a-z0-9-]+) -->\n```hex\n)(.*?)(```\n)", re.DOTALL)
 WIDTH = 12
@@ -58,6 +68,13 @@ def network(stan: str, code: str) -> IsoMessage:
     """Return a network management request."""
     fields = {number: value for number, value in identity(stan, "163000").items() if number not in (12, 13)}
     return IsoMessage(mti="0800", fields=fields | {70: code})
+
+
+def key_offer(scheme: str, generation: int, *, is_told: bool = False) -> KeyOffer:
+    """Return one of `SESSION_KEYS`, wrapped; without itself where it is only said which was taken."""
+    key = SESSION_KEYS[generation]
+    wrapped = b"" if is_told else wrap(scheme, Secret(ZONE_KEY), Secret(key))
+    return KeyOffer(generation=generation, kcv=check_value(scheme, key), wrapped=wrapped)
 
 
 METER = {2: "37000000007"}
@@ -153,6 +170,9 @@ TOLD_DECLINED = (("OS", "000007"), ("OT", "1123163600"), ("OR", "632716000007"),
 SOLD = {15: "1123", 37: "632716000005", 38: "000122", 48: sub_elements(*ACCOUNT), 62: "12345678901234567890"}
 SOLD[63] = sub_elements(("RC", "1000122"), *LINES)
 PAID = {15: "1123", 37: "632716000008", 38: "000123", 48: sub_elements(*ACCOUNT), 63: sub_elements(*PAID_LINES)}
+KEY_ASKED, KEY_GIVEN = network("000014", "161"), network("000015", "161")
+KEY_GIVEN = KEY_GIVEN.with_fields(key_offer_fields(KEY_GIVEN, key_offer(MacScheme.X9_19, 5)))
+KEY_TOLD = key_offer_fields(KEY_GIVEN, key_offer(MacScheme.X9_19, 5, is_told=True))
 CUT_OVER = network("000011", "201").with_fields({15: "1123"})
 DAY = {
     15: "1123",
@@ -198,6 +218,10 @@ EXAMPLES = {
     "reversal-advice-answer": answer(REVERSAL_ADVICE, "25"),
     "cut-over": CUT_OVER,
     "cut-over-answer": answer(CUT_OVER, "00", {15: "1123"}),
+    "key-asked": KEY_ASKED,
+    "key-asked-answer": answer(KEY_ASKED, "00", key_offer_fields(KEY_ASKED, key_offer(MacScheme.X9_19, 4))),
+    "key-given": KEY_GIVEN,
+    "key-given-answer": answer(KEY_GIVEN, "00", KEY_TOLD),
     "terminal-totals": TERMINAL_TOTALS,
     "terminal-totals-agree": answer(TERMINAL_TOTALS, "00", DAY | {48: sub_elements(*OURS)}),
     "network-totals": NETWORK_TOTALS,
@@ -216,8 +240,8 @@ EXAMPLES = {
 
 
 def has_mac(message: IsoMessage) -> bool:
-    """Network management but for the cut-over, and rejections, have none."""
-    return message.mti[1] not in "68" or message.get(70) == "201"
+    """Network management but for the cut-over and the change of keys, and rejections, have none."""
+    return message.mti[1] not in "68" or message.get(70) in ("201", "161")
 
 
 def retail_mac(octets: bytes) -> bytes:
@@ -381,6 +405,22 @@ def test_the_numbers_in_the_text_are_those_of_the_code() -> None:
     assert f"elements {', '.join(map(str, TOTALS_DIGEST_FIELDS))}" in text
     assert f"at most {RECORDS_MAX} records" in text
     assert write_keep_alive(FrameStyle.BINARY_2).hex(" ") in text
+
+
+@pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
+def test_the_keys_in_the_document_are_those_of_the_examples() -> None:
+    """Zone key, session keys and check values that the text names; the wrapped key of element 96 opens with single DES of another call."""
+    text = DOCUMENT.read_text(encoding="utf-8")
+    assert ZONE_KEY.hex().upper() in text
+    for name, generation in (("key-asked-answer", 4), ("key-given", 5)):
+        key = SESSION_KEYS[generation]
+        wrapped = bytes.fromhex(EXAMPLES[name].text(96))
+        left, right = DES.new(ZONE_KEY[:8], DES.MODE_ECB), DES.new(ZONE_KEY[8:], DES.MODE_ECB)
+        assert left.decrypt(right.encrypt(left.decrypt(wrapped))) == key
+        assert key.hex().upper() in text
+        left, right = DES.new(key[:8], DES.MODE_ECB), DES.new(key[8:], DES.MODE_ECB)
+        kcv = left.encrypt(right.decrypt(left.encrypt(bytes(8))))[:3].hex().upper()
+        assert f"CV {kcv}" in dict(blocks())[name]
 
 
 def test_the_sums_of_the_examples_hold() -> None:

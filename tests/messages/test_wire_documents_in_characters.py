@@ -17,6 +17,7 @@ from acquirers.action_codes import APPROVED_OF_CLASS, ISO_1993, action_code
 from acquirers.iso1993_answers import ECHOED_FIELDS
 from acquirers.iso1993_requests import DIGEST_FIELDS, FUNCTIONS, TOTALS_DIGEST_FIELDS
 from acquirers.response_codes import ISO_1987
+from acquirers.session_key import key_offer_fields, read_key_offer
 from messages.describe import describe
 from messages.framing import Frame, FrameReader, write_frame
 from messages.iso8583_codec import ReferenceCodec
@@ -26,7 +27,20 @@ from messages.mac import MAC_FIELDS, covered, splice_mac, split_mac, with_placeh
 from messages.subfields import SubElement, build_sub_elements, parse_sub_elements
 from messages.wire import LOTERIA_WIRE, RECARGAS_WIRE, Wire
 from pos.speech import LoteriaSpeech
-from tests.messages.test_wire_document import BLOCK, DAY, EXAMPLES, KEY, MORE, OURS, SOLD, octets_of, retail_mac, worked
+from tests.messages.test_wire_document import (
+    BLOCK,
+    DAY,
+    EXAMPLES,
+    KEY,
+    MORE,
+    OURS,
+    SOLD,
+    key_offer,
+    octets_of,
+    retail_mac,
+    worked,
+)
+from vending.ports import MacScheme
 from vending.response_code import ResponseCode
 
 DOCUMENTS = Path(__file__).parents[2] / "docs" / "wire"
@@ -70,6 +84,10 @@ SHOWN = (
     "network-totals-differ",
     "cut-over",
     "cut-over-answer",
+    "key-asked",
+    "key-asked-answer",
+    "key-given",
+    "key-given-answer",
     "rejection",
 )
 TOLD = (("OS", "000005"), ("OT", "261123113030"), ("OR", "632716000005"), ("OC", "000"), ("RP", "1"))
@@ -79,7 +97,7 @@ CODES = {text: code for code, text in ISO_1987.items()}
 
 def in_1993(name: str) -> IsoMessage:
     """Return one of the examples as a lottery network and we say it."""
-    message = EXAMPLES[name]
+    message = _with_key_block(EXAMPLES[name])
     if message.is_request and message.mti[1] != "6":
         return SPEECH.to_network(message)
     if name == "rejection":
@@ -96,6 +114,15 @@ def in_1993(name: str) -> IsoMessage:
         more[48] = build_sub_elements([SubElement(tag, value) for tag, value in TOLD_DECLINED])
     code = action_code(request.message_class, CODES[message.text(39)])
     return IsoMessage(mti=request.answer_mti, fields=fields | {39: code} | more)
+
+
+def _with_key_block(message: IsoMessage) -> IsoMessage:
+    """Return a change of keys as a network with AES-CMAC has it: everything in 48."""
+    if message.get(70) != "161" or 48 not in message:
+        return message
+    offer = read_key_offer(message)
+    other = key_offer(MacScheme.AES_CMAC, offer.generation, is_told=not offer.wrapped)
+    return message.without_fields(96).with_fields(key_offer_fields(message, other))
 
 
 REQUEST_OF = {
@@ -116,6 +143,8 @@ REQUEST_OF = {
     "terminal-totals-agree": "terminal-totals",
     "network-totals-differ": "network-totals",
     "cut-over-answer": "cut-over",
+    "key-asked-answer": "key-asked",
+    "key-given-answer": "key-given",
 }
 
 
@@ -151,7 +180,7 @@ class Page:
         """Return a whole frame, where it belongs with its MAC."""
         message, codec = self.examples[name], self.wire.codec
         encoded = codec.encode(message)
-        if message.mti[1] not in "68" or name.startswith("cut-over"):
+        if message.mti[1] not in "68" or name.startswith(("cut-over", "key-")):
             encoded = codec.encode(with_placeholder(message))
             mac = self.mac(covered(encoded, self.wire.mac_form))
             encoded = splice_mac(encoded, mac, self.wire.mac_form)
@@ -245,7 +274,7 @@ def test_the_field_table_is_that_of_the_dialect(page: Page) -> None:
     assert {number: page.wire.spec[number]["notation"] for number in table} == table
     used = {str(number) for message in page.examples.values() for number in message.fields} | {"64", "128"}
     assert used <= set(table)
-    assert set(table) - used <= {"15", "37", "60", "71", "72"}
+    assert set(table) - used <= {"15", "37", "53", "60", "71", "72", "96"}
 
 
 def test_the_action_codes_are_those_that_are_sent() -> None:

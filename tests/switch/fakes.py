@@ -36,11 +36,15 @@ class Fake(Generic[Item, Result]):
         self._name = name
         self._events = events
         self._default = default
-        self._plan: deque[Result | Exception | Hang] = deque()
+        self._plan: deque[Result | Exception | Hang | None] = deque()
 
-    def plan(self, *outcomes: Result | Exception | Hang) -> None:
-        """Say what the next items get; an exception is raised, and what comes after the plan gets the default."""
+    def plan(self, *outcomes: Result | Exception | Hang | None) -> None:
+        """Say what the next items get; an exception is raised; None, and what comes after the plan, gets the default."""
         self._plan.extend(outcomes)
+
+    def clear(self) -> None:
+        """Forget what was planned and has not happened."""
+        self._plan.clear()
 
     def submit(self, item: Item, *, deadline: float = inf) -> Deferred[Result]:
         """Take *item*."""

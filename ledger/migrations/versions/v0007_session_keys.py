@@ -39,15 +39,30 @@ def upgrade() -> None:
         comment="MAC keys that a network and we changed over the line. token = the key, sealed by the security module and useless without it; "
         "wrapped = as it goes over the line; generation 0 = the key of the register, once it was retired.",
     )
+    _allow_orders("'stop', 'start', 'reset_key'")
     op.create_index(
-        "uq_session_key_one_of_each",
+        "uq_session_key_in_force",
         "session_key",
-        ["acquirer_id", "state"],
+        ["acquirer_id"],
         unique=True,
-        postgresql_where=sa.text("state IN ('offered', 'in_force')"),
+        postgresql_where=sa.text("state = 'in_force'"),
+    )
+    op.create_index(
+        "uq_session_key_offered",
+        "session_key",
+        ["acquirer_id", "origin"],
+        unique=True,
+        postgresql_where=sa.text("state = 'offered'"),
     )
 
 
 def downgrade() -> None:
     """Remove it."""
     op.drop_table("session_key")
+    op.execute("DELETE FROM network_order WHERE action = 'reset_key'")
+    _allow_orders("'stop', 'start'")
+
+
+def _allow_orders(actions: str) -> None:
+    op.drop_constraint(op.f("ck_network_order_action"), "network_order")
+    op.create_check_constraint(op.f("ck_network_order_action"), "network_order", f"action IN ({actions})")
