@@ -92,9 +92,14 @@ def unseal(say: Say, header: Header) -> Dialogue[Kek]:
     def read(line: str) -> Share:
         try:
             share = read_share(Secret(line))
+        except ShareError as error:
+            raise Refused(say("share_unreadable")) from error
+        if share.set_id != header.origin["set"]:
+            raise Refused(say("share_of_other_set", given=share.set_id, wanted=header.origin["set"]))
+        try:
             header.custodian(share)
         except ShareError as error:
-            raise Refused(str(error)) from error
+            raise Refused(say("share_unknown")) from error
         if share.index in [each.index for each in shares]:
             raise Refused(say("gave_twice"))
         return share
@@ -287,7 +292,7 @@ def _finish(
 ) -> Dialogue[Outcome]:
     """Ask for the word a last time; what is returned is written by the caller, at once."""
     protocol = write_protocol(say, what, officer, names, opened, now)
-    yield Show(protocol)
+    yield Show(protocol.replace("{module}", say("module_to_come")))
     yield from _word(say, "write_now")
     return Outcome(opened=opened, protocol=protocol)
 
@@ -315,6 +320,8 @@ def write_protocol(say: Say, what: str, officer: str, names: Sequence[str], open
         f"{say('kek_kcv'):{width}}{opened.kek.kcv.upper()}",
         "",
         *describe(keys),
+        "",
+        say("legend"),
         "",
         say("print"),
         f"  {fingerprint(keys)}",
