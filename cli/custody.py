@@ -36,10 +36,10 @@ from security_module.custody import (
 from security_module.dialogue import Dialogue
 from security_module.hardening import harden
 from security_module.key_load import KeyLoadError, module_public_key, open_key_load
-from security_module.key_store import read_passphrase, read_store, write_private
+from security_module.key_store import read_store, write_private
 from security_module.key_store import unseal as open_store
 from security_module.layout import Layout
-from security_module.main import passphrase_file
+from security_module.main import find_passphrase
 from security_module.sealed_store import FROM_SHARES, Kek, StoreError, kek_from_passphrase, read_header, version_of
 
 T = TypeVar("T")
@@ -89,7 +89,7 @@ def open_anyhow(sealed: bytes, directory: Path, language: str) -> Opened:
     if version_of(sealed) != 1 and read_header(sealed).source == FROM_SHARES:
         kek = ask_custodians(sealed, language)
         return Opened(keys=open_store(sealed, kek), kek=kek)
-    return open_with_passphrase(sealed, read_passphrase(passphrase_file(directory, os.environ)))
+    return open_with_passphrase(sealed, find_passphrase(directory, os.environ))
 
 
 @click.command("ceremony")
@@ -155,7 +155,7 @@ def rotate_kek_command(directory: Path, language: str, *, unattended: bool) -> N
     with sentences():
         sealed = read_store(layout.store)
         with changing(layout):
-            passphrase = read_passphrase(passphrase_file(directory, os.environ))
+            passphrase = find_passphrase(directory, os.environ)
             opened = open_anyhow(sealed, directory, language)
             kek = kek_from_passphrase(passphrase, secrets.token_bytes)
             replace_store(layout, Opened(keys=opened.keys, kek=kek))
@@ -169,7 +169,7 @@ def upgrade_command(directory: Path) -> None:
     harden()
     layout = Layout(directory)
     with sentences():
-        passphrase = read_passphrase(passphrase_file(directory, os.environ))
+        passphrase = find_passphrase(directory, os.environ)
         with changing(layout):
             keys = upgrade(layout, passphrase)
     click.echo(
