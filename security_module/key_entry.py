@@ -341,7 +341,9 @@ def describe(keys: ModuleKeys) -> list[str]:
         derived = "*" if mac.is_diversified else ""
         kind = "ZMK" if mac.is_zone else "MAC"
         lines.append(f"{mac.register_id:5d}  {kind} {mac.scheme}{derived}  KCV {mac.kcv.upper()}")
-    lines.extend(f"       Ed25519 {sender.name}: {sender.public_key}" for sender in keys.senders.values())
+    lines.extend(
+        f"       Ed25519 {sender.name}: {sender.public_key}  #{sender.last_serial}" for sender in keys.senders.values()
+    )
     lines.extend(f"       ** {each.name}: {each.public_key}" for each in keys.approvers.values())
     return lines
 
