@@ -36,9 +36,9 @@ _TEXTS = {
     "ready": ("{name}, pulse Enter cuando esté solo. ", "{name}, press Enter when you are alone. "),
     "menu": (
         "\n¿Qué se ingresa?\n  1 clave de venta\n  2 clave MAC\n  3 remitente de archivos de claves\n"
-        "  4 persona que aprueba\n  5 cupos sin dos firmas\n  0 nada más\n> ",
+        "  4 persona que aprueba\n  5 cupos sin dos firmas\n  6 detener un registro, o cambiar sus límites\n  0 nada más\n> ",
         "\nWhat is entered?\n  1 vending key\n  2 MAC key\n  3 sender of key load files\n"
-        "  4 person who approves\n  5 quotas without two signatures\n  0 nothing more\n> ",
+        "  4 person who approves\n  5 quotas without two signatures\n  6 stop a register, or change its limits\n  0 nothing more\n> ",
     ),
     "fields_right": ("¿Está todo bien hasta aquí? {yes_no} ", "Is all of it right so far? {yes_no} "),
     "number_taken": ("Ese número ya está en uso.", "That number is in use."),
@@ -151,6 +151,8 @@ _TEXTS = {
     ),
     "quota_register": ("Número del registro: ", "Number of the register: "),
     "no_register": ("no hay tal registro de venta", "there is no such vending register"),
+    "inhibit": ("¿Queda detenido (no emite nada)? {yes_no} ", "Is it stopped (gives nothing)? {yes_no} "),
+    "keep": ("(vacío: como está, {value})", "(empty: as it is, {value})"),
     "quota_unapproved": (
         "PIN de ingeniería y sin costo por día sin dos firmas (vacío: sin límite): ",
         "Engineering and free tokens in a day without two signatures (empty: no limit): ",

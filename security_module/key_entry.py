@@ -159,6 +159,22 @@ def enter_vending_key(
     return changed
 
 
+def changed_limits(say: Say, register: VendingRegister) -> Dialogue[dict[str, Any]]:
+    """Ask for every limit of *register*; an empty line leaves it as it is. Return those that were given."""
+    changes: dict[str, Any] = {}
+    for each in VENDING_FIELDS:
+        if not each.name.endswith(("_tenths", "_centavos", "_per_unit")):
+            continue
+        shown = say("keep", value=getattr(register, each.name) or 0)
+        question = Ask(f"{say(each.text, high=EXACT_UNITS_MAX)}{shown} ")
+        changes |= yield from ask(question, partial(_read_change, each), say("sorry"))
+    return changes
+
+
+def _read_change(field: _Field, line: str) -> dict[str, Any]:
+    return {field.name: field.read(line)} if line else {}
+
+
 def make_vending_register(
     values: Mapping[str, Any], key: Secret[bytes], now: datetime, random_octets: RandomOctets
 ) -> VendingRegister:
@@ -330,7 +346,7 @@ def describe(keys: ModuleKeys) -> list[str]:
             f"       {services}  max {each.units_per_token_max_tenths}  "
             f"units {each.units_per_day_limit_tenths or '-'}/{each.units_limit_tenths or '-'}  "
             f"money {each.money_per_day_limit_centavos or '-'}/{each.money_limit_centavos or '-'}  "
-            f"floor {each.floor_centavos_per_unit}  until {until}"
+            f"floor {each.floor_centavos_per_unit}  until {until}{'  INHIBITED' if each.is_inhibited else ''}"
         )
         quotas = [each.unapproved_per_day_max, each.key_changes_per_day_max]
         if each.replaces or quotas != [None, None]:

@@ -60,7 +60,7 @@ def sell(terminal: RawTerminal, books: Books, count: int) -> list[int]:
         query = text(f"SELECT meter_number FROM meter m WHERE {FREE_METER} ORDER BY id LIMIT :count")
         meters = [str(each) for each in connection.execute(query, {"count": count}).scalars()]
     for meter in meters:
-        assert terminal.ask(terminal.recharge(meter, 2_000_000))[39] == "00"
+        assert terminal.ask(terminal.recharge(meter, 2_000_000)).get(39) == "00"
         ids.append(int(books.value("SELECT max(id) FROM sale WHERE state = 'posted'")))
     return ids
 

@@ -1,6 +1,7 @@
 """The ceremonies line by line: who sees what, what is refused, and that nothing is decided before the last word."""
 
 import os
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -255,6 +256,21 @@ def test_a_vending_key_is_rotated(made: tuple[Outcome, Screen]) -> None:
     for wrong in (21, 99):
         with pytest.raises(CannotReplace):
             add_vending(changed.keys, new, wrong, None)
+
+
+def test_a_register_is_stopped_and_its_limits_are_changed(made: tuple[Outcome, Screen]) -> None:
+    """By two people and on the record; what is left empty stays, 0 takes a limit away, and the key is the same."""
+    opened = made[0].opened
+    lines = ("Olga", "Ana", "Beto", "6", "99", "21", "s", "", "180000", "0", "", "x", "77", "500", "0", WORD, WORD)
+    outcome = lead(more_keys(SAY, opened, now=NOW, random_octets=os.urandom), lines)
+    old, new = opened.keys.vending[21], outcome.opened.keys.vending[21]
+    assert (new.is_inhibited, new.key, new.units_per_token_max_tenths) == (True, old.key, 9_999)
+    assert (new.units_per_day_limit_tenths, new.units_limit_tenths) == (180_000, None)
+    assert (new.money_per_day_limit_centavos, new.money_limit_centavos, new.floor_centavos_per_unit) == (None, 77, 500)
+    assert "INHIBITED" in outcome.protocol
+    back = ("Olga", "Ana", "Beto", "6", "21", "n", *[""] * 6, "0", WORD, WORD)
+    again = lead(more_keys(SAY, outcome.opened, now=NOW, random_octets=os.urandom), back).opened.keys.vending[21]
+    assert again == replace(new, is_inhibited=False)
 
 
 def test_both_languages_say_everything() -> None:
