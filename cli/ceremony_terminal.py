@@ -2,7 +2,10 @@
 
 import getpass
 import sys
+import termios
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import click
@@ -25,21 +28,40 @@ def hold(dialogue: Dialogue[T]) -> T:
         raise click.ClickException("this needs a terminal: keys and shares are neither piped nor shown in a file")
     answer: str | None = None
     try:
-        while True:
-            step = dialogue.send(answer) if answer is not None else next(dialogue)
-            answer = ""
-            if isinstance(step, Clear):
-                click.echo(_CLEAR, nl=False)
-            elif isinstance(step, Show):
-                click.echo(step.text)
-            elif isinstance(step, Ask):
-                answer = _ask_silently(step.text) if step.is_secret else input(step.text)
+        with _echo(is_on=False):
+            while True:
+                step = dialogue.send(answer) if answer is not None else next(dialogue)
+                answer = ""
+                if isinstance(step, Clear):
+                    click.echo(_CLEAR, nl=False)
+                elif isinstance(step, Show):
+                    click.echo(step.text)
+                elif isinstance(step, Ask):
+                    answer = _ask_silently(step.text) if step.is_secret else _ask_aloud(step.text)
     except StopIteration as stop:
         result: T = stop.value
         return result
     except (Aborted, EOFError, KeyboardInterrupt, getpass.GetPassWarning) as error:
         click.echo(_CLEAR, nl=False)
         raise click.ClickException("ended; nothing was changed / terminado; nada cambió") from error
+
+
+@contextmanager
+def _echo(*, is_on: bool) -> Iterator[None]:
+    """Switch the terminal's echo for a while. Off between the questions: a share that is typed too early must not be seen."""
+    before = termios.tcgetattr(sys.stdin)
+    wanted = list(before)
+    wanted[3] = before[3] | termios.ECHO if is_on else before[3] & ~termios.ECHO
+    termios.tcsetattr(sys.stdin, termios.TCSADRAIN, wanted)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+
+
+def _ask_aloud(text: str) -> str:
+    with _echo(is_on=True):
+        return input(text)
 
 
 def _ask_silently(text: str) -> str:

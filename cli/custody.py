@@ -39,7 +39,8 @@ from security_module.key_load import KeyLoadError, module_public_key, open_key_l
 from security_module.key_store import read_passphrase, read_store, write_private
 from security_module.key_store import unseal as open_store
 from security_module.layout import Layout
-from security_module.main import passphrase_file
+from security_module.main import find_passphrase
+from security_module.registers import ModuleKeys
 from security_module.sealed_store import FROM_SHARES, Kek, StoreError, kek_from_passphrase, read_header, version_of
 
 T = TypeVar("T")
@@ -53,6 +54,13 @@ directory_option = click.option(
 )
 language_option = click.option(
     "--language", type=click.Choice(LANGUAGES), default="es", show_default=True, help="What the terminal speaks."
+)
+
+
+expect_option = click.option(
+    "--expect",
+    metavar="FINGERPRINT",
+    help="The fingerprint in the printed record of the first module; another one ends this with status 1.",
 )
 
 
@@ -89,7 +97,7 @@ def open_anyhow(sealed: bytes, directory: Path, language: str) -> Opened:
     if version_of(sealed) != 1 and read_header(sealed).source == FROM_SHARES:
         kek = ask_custodians(sealed, language)
         return Opened(keys=open_store(sealed, kek), kek=kek)
-    return open_with_passphrase(sealed, read_passphrase(passphrase_file(directory, os.environ)))
+    return open_with_passphrase(sealed, find_passphrase(directory, os.environ))
 
 
 @click.command("ceremony")
@@ -105,6 +113,13 @@ def ceremony_command(directory: Path, language: str) -> None:
         outcome = hold(new_module(texts_in(language), now=at, random_octets=secrets.token_bytes))
         keys = establish(directory, outcome.opened.keys, outcome.opened.kek, now=at, protocol=outcome.protocol)
     click.echo(f"{keys.module_id}: {directory}\n{Layout(directory).protocol(at)}\n{fingerprint(keys)}")
+
+
+def _require_equal(keys: ModuleKeys, expect: str | None) -> None:
+    """End with a sentence unless *keys* have the fingerprint *expect*; None: whatever they have."""
+    found = fingerprint(keys)
+    if expect is not None and expect.strip().lower() != found:
+        raise click.ClickException(f"these are not the registers that were expected: {found}")
 
 
 def _change(directory: Path, language: str, lead: Callable[[Say, Opened, datetime], Dialogue[Outcome]]) -> None:
@@ -141,8 +156,15 @@ def enter_keys_command(directory: Path, language: str) -> None:
     is_flag=True,
     help="Seal under the passphrase file (credential) instead of shares: starts without people.",
 )
-def rotate_kek_command(directory: Path, language: str, *, unattended: bool) -> None:
+@click.option(
+    "--new-passphrase-file",
+    type=click.Path(dir_okay=False, exists=True, path_type=Path),
+    help="With --unattended: seal under this passphrase; the present one only opens the store.",
+)
+def rotate_kek_command(directory: Path, language: str, new_passphrase_file: Path | None, *, unattended: bool) -> None:
     """Seal the store under a new key: new custodians with new shares, or a passphrase. The old ones open old copies only."""
+    if new_passphrase_file is not None and not unattended:
+        raise click.UsageError("--new-passphrase-file goes with --unattended")
     if not unattended:
         _change(
             directory,
@@ -155,8 +177,12 @@ def rotate_kek_command(directory: Path, language: str, *, unattended: bool) -> N
     with sentences():
         sealed = read_store(layout.store)
         with changing(layout):
-            passphrase = read_passphrase(passphrase_file(directory, os.environ))
             opened = open_anyhow(sealed, directory, language)
+            passphrase = (
+                read_passphrase(new_passphrase_file)
+                if new_passphrase_file is not None
+                else find_passphrase(directory, os.environ)
+            )
             kek = kek_from_passphrase(passphrase, secrets.token_bytes)
             replace_store(layout, Opened(keys=opened.keys, kek=kek))
     click.echo(f"{opened.keys.module_id}: sealed under the passphrase, key check value {kek.kcv}")
@@ -169,7 +195,7 @@ def upgrade_command(directory: Path) -> None:
     harden()
     layout = Layout(directory)
     with sentences():
-        passphrase = read_passphrase(passphrase_file(directory, os.environ))
+        passphrase = find_passphrase(directory, os.environ)
         with changing(layout):
             keys = upgrade(layout, passphrase)
     click.echo(
@@ -192,13 +218,15 @@ def backup_command(directory: Path, file: Path) -> None:
 @directory_option
 @language_option
 @click.argument("file", type=click.Path(dir_okay=False, exists=True, path_type=Path))
-def restore_command(directory: Path, language: str, file: Path) -> None:
+@expect_option
+def restore_command(directory: Path, language: str, file: Path, expect: str | None) -> None:
     """Make a second module out of a backup: the same registers, its own id and certificates, opened by the same shares."""
     harden()
     with sentences():
         if directory.exists() and any(directory.iterdir()):
             raise AlreadyInitialised(directory)
         opened = open_anyhow(read_store(file), directory, language)
+        _require_equal(opened.keys, expect)
         keys = establish(directory, opened.keys, opened.kek, now=now())
     click.echo(f"{keys.module_id}: {directory}\n{fingerprint(keys)}")
 
@@ -206,12 +234,14 @@ def restore_command(directory: Path, language: str, file: Path) -> None:
 @click.command("fingerprint")
 @directory_option
 @language_option
-def fingerprint_command(directory: Path, language: str) -> None:
+@expect_option
+def fingerprint_command(directory: Path, language: str, expect: str | None) -> None:
     """Print a digest over what is public of the registers and all check values: two modules with equal keys show it equal."""
     harden()
     with sentences():
         opened = open_anyhow(read_store(Layout(directory).store), directory, language)
     click.echo(f"{opened.keys.module_id} {fingerprint(opened.keys)}")
+    _require_equal(opened.keys, expect)
 
 
 @click.command("request-key-load")

@@ -64,6 +64,7 @@ from messages.security_module_shapes import (
     VerifyMac,
     VerifyToken,
     VerifyTokenReply,
+    VersionError,
 )
 from vending.engineering import Approval, EngineeringKind, EngineeringRequest, KeyChangeRequest
 from vending.ports import MacKey, MacScheme, MintRequest
@@ -127,6 +128,7 @@ __all__ = [
     "VerifyMac",
     "VerifyToken",
     "VerifyTokenReply",
+    "VersionError",
     "decode_reply",
     "decode_request",
     "encode_reply",

@@ -3,7 +3,7 @@
 import struct
 from collections.abc import Iterator
 
-from messages.security_module_shapes import LinkError, LocalFieldError
+from messages.security_module_shapes import LinkError, LocalFieldError, VersionError
 
 PROTOCOL_VERSION = 1
 FRAME_OCTETS_MAX = 65_536
@@ -103,10 +103,10 @@ def read_digits(raw: bytes, name: str) -> str:
 
 
 def read_header(body: bytes) -> tuple[int, bytes]:
-    """Return the correlation id and the command letters of a body; `LinkError` if it has none or another version."""
+    """Return the correlation id and the command letters of a body; `LinkError` if it has none, `VersionError` if another version."""
     if len(body) < HEADER.size:
         raise LinkError(f"body of {len(body)} octets is shorter than the header")
     version, correlation_id, letters = HEADER.unpack_from(body)
     if version != PROTOCOL_VERSION:
-        raise LinkError(f"protocol version {version}, not {PROTOCOL_VERSION}")
+        raise VersionError(correlation_id, version, PROTOCOL_VERSION)
     return correlation_id, letters

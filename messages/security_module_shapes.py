@@ -22,13 +22,14 @@ class Status(Enum):
         code: the two digits on the wire.
         meaning: for people.
         is_refusal: the module looked the request up and says that nothing was minted under its id and nothing ever will be.
-            The others (``permission``, ``clock_in_doubt``, ``approval_needed``, ``approval_invalid``, ``overloaded``, ``stopping``, ``internal_error``) say nothing about that id: it may have
+            The others (``unknown_version``, ``permission``, ``clock_in_doubt``, ``approval_needed``, ``approval_invalid``, ``overloaded``, ``stopping``, ``internal_error``) say nothing about that id: it may have
             been minted by an earlier request whose answer was lost, so ask again.
     """
 
     OK = ("00", "done", False)
     MAC_MISMATCH = ("01", "the message authentication code is wrong", False)
     TOKEN_INVALID = ("02", "the token is no token under this register, PAN and tariff index", False)
+    UNKNOWN_VERSION = ("21", "this module speaks the version of this frame and no other", False)
     UNKNOWN_COMMAND = ("22", "no such command", True)
     FORMAT_ERROR = ("24", "a field is malformed or out of range", True)
     PAN_INVALID = ("25", "the check digit of the PAN is wrong", True)
@@ -100,6 +101,18 @@ class Command(Enum):
 
 class LinkError(Exception):
     """What came is not this protocol: nothing on this link can be trusted any more, close it."""
+
+
+class VersionError(LinkError):
+    """A frame of another version. Its header has the same place in every version, so it can be told so before the link is closed.
+
+    Attributes:
+        correlation_id: of the frame.
+    """
+
+    def __init__(self, correlation_id: int, version: int, ours: int) -> None:
+        super().__init__(f"protocol version {version}, not {ours}")
+        self.correlation_id = correlation_id
 
 
 class FieldError(Exception):

@@ -143,7 +143,8 @@ def _make_identity(layout: Layout, now: datetime, random_octets: RandomOctets) -
 
 
 def _write_certificates(layout: Layout, module_id: str, now: datetime) -> list[Client]:
-    layout.client("any").parent.mkdir(mode=0o700, parents=True)
+    layout.tls.mkdir(mode=0o700)
+    layout.client("any").parent.mkdir(mode=0o700)
     authority = Authority(f"{module_id} authority", now)
     write_private(layout.authority, authority.certificate_pem)
     server = authority.server(module_id)

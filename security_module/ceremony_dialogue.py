@@ -11,7 +11,7 @@ from datetime import datetime
 from security_module.ceremony_texts import Say
 from security_module.custody import Opened, fingerprint
 from security_module.dialogue import Aborted, Ask, Clear, Dialogue, Refused, Show, ask
-from security_module.key_entry import alone, describe, enter_mac_key, enter_vending_key, yes
+from security_module.key_entry import alone, changed_limits, describe, enter_mac_key, enter_vending_key, yes
 from security_module.registers import Approver, ModuleKeys, Sender
 from security_module.sealed_store import FROM_SHARES, Header, Kek, RandomOctets, StoreError, kek_for_custodians
 from security_module.shares import CUSTODIANS_MAX, THRESHOLD_MIN, Share, ShareError, read_share
@@ -92,9 +92,14 @@ def unseal(say: Say, header: Header) -> Dialogue[Kek]:
     def read(line: str) -> Share:
         try:
             share = read_share(Secret(line))
+        except ShareError as error:
+            raise Refused(say("share_unreadable")) from error
+        if share.set_id != header.origin["set"]:
+            raise Refused(say("share_of_other_set", given=share.set_id, wanted=header.origin["set"]))
+        try:
             header.custodian(share)
         except ShareError as error:
-            raise Refused(str(error)) from error
+            raise Refused(say("share_unknown")) from error
         if share.index in [each.index for each in shares]:
             raise Refused(say("gave_twice"))
         return share
@@ -156,7 +161,7 @@ def _enter_keys(
     say: Say, keys: ModuleKeys, people: Sequence[str], now: datetime, random_octets: RandomOctets
 ) -> Dialogue[ModuleKeys]:
     while True:
-        choice = yield from _how_many(say, "menu", 0, 5)
+        choice = yield from _how_many(say, "menu", 0, 6)
         if choice == 0:
             return keys
         if choice == 1:
@@ -167,8 +172,10 @@ def _enter_keys(
             keys = yield from _pin_sender(say, keys, people)
         elif choice == 4:
             keys = yield from _enrol_approver(say, keys, people)
-        else:
+        elif choice == 5:
             keys = yield from _set_quotas(say, keys)
+        else:
+            keys = yield from _set_limits(say, keys)
 
 
 def _public_key(say: Say, text: str, people: Sequence[str]) -> Dialogue[str | None]:
@@ -197,20 +204,33 @@ def _enrol_approver(say: Say, keys: ModuleKeys, people: Sequence[str]) -> Dialog
     return replace(keys, approvers={**keys.approvers, public_key: Approver(name=name, public_key=public_key)})
 
 
-def _set_quotas(say: Say, keys: ModuleKeys) -> Dialogue[ModuleKeys]:
-    """Say what a register gives in one local day without two approvals."""
-
+def _which_register(say: Say, keys: ModuleKeys) -> Dialogue[int]:
     def read_register(line: str) -> int:
         if not line.isdecimal() or int(line) not in keys.vending:
             raise Refused(say("no_register"))
         return int(line)
+
+    return ask(Ask(say("quota_register")), read_register, say("sorry"))
+
+
+def _set_limits(say: Say, keys: ModuleKeys) -> Dialogue[ModuleKeys]:
+    """Stop a register, let it go on, or give it other limits; its key and attributes stay."""
+    register_id = yield from _which_register(say, keys)
+    register = keys.vending[register_id]
+    is_inhibited = yield from yes(say, "inhibit")
+    changes = yield from changed_limits(say, register)
+    return replace(keys, vending={**keys.vending, register_id: replace(register, is_inhibited=is_inhibited, **changes)})
+
+
+def _set_quotas(say: Say, keys: ModuleKeys) -> Dialogue[ModuleKeys]:
+    """Say what a register gives in one local day without two approvals."""
 
     def read_quota(line: str) -> int | None:
         if line and not (line.isdecimal() and line.isascii() and int(line) <= QUOTA_MAX):
             raise Refused(f"0 - {QUOTA_MAX}")
         return int(line) if line else None
 
-    register_id = yield from ask(Ask(say("quota_register")), read_register, say("sorry"))
+    register_id = yield from _which_register(say, keys)
     unapproved = yield from ask(Ask(say("quota_unapproved")), read_quota, say("sorry"))
     changes = yield from ask(Ask(say("quota_key_changes")), read_quota, say("sorry"))
     register = replace(keys.vending[register_id], unapproved_per_day_max=unapproved, key_changes_per_day_max=changes)
@@ -287,7 +307,7 @@ def _finish(
 ) -> Dialogue[Outcome]:
     """Ask for the word a last time; what is returned is written by the caller, at once."""
     protocol = write_protocol(say, what, officer, names, opened, now)
-    yield Show(protocol)
+    yield Show(protocol.replace("{module}", say("module_to_come")))
     yield from _word(say, "write_now")
     return Outcome(opened=opened, protocol=protocol)
 
@@ -315,6 +335,8 @@ def write_protocol(say: Say, what: str, officer: str, names: Sequence[str], open
         f"{say('kek_kcv'):{width}}{opened.kek.kcv.upper()}",
         "",
         *describe(keys),
+        "",
+        say("legend"),
         "",
         say("print"),
         f"  {fingerprint(keys)}",

@@ -35,11 +35,14 @@ _TEXTS = {
     ),
     "ready": ("{name}, pulse Enter cuando esté solo. ", "{name}, press Enter when you are alone. "),
     "menu": (
-        "¿Qué se ingresa? 1 clave de venta, 2 clave MAC, 3 remitente de archivos de claves, "
-        "4 persona que aprueba, 5 cupos sin dos firmas, 0 nada más: ",
-        "What is entered? 1 vending key, 2 MAC key, 3 sender of key load files, "
-        "4 person who approves, 5 quotas without two signatures, 0 nothing more: ",
+        "\n¿Qué se ingresa?\n  1 clave de venta\n  2 clave MAC\n  3 remitente de archivos de claves\n"
+        "  4 persona que aprueba\n  5 cupos sin dos firmas\n  6 detener un registro, o cambiar sus límites\n  0 nada más\n> ",
+        "\nWhat is entered?\n  1 vending key\n  2 MAC key\n  3 sender of key load files\n"
+        "  4 person who approves\n  5 quotas without two signatures\n  6 stop a register, or change its limits\n  0 nothing more\n> ",
     ),
+    "fields_right": ("¿Está todo bien hasta aquí? {yes_no} ", "Is all of it right so far? {yes_no} "),
+    "number_taken": ("Ese número ya está en uso.", "That number is in use."),
+    "no_such_old": ("No hay tal registro de venta.", "There is no such vending register."),
     "register_id": ("Número del registro (0 a 65535): ", "Number of the register (0 to 65535): "),
     "sgc": ("Grupo de suministro SGC, 6 dígitos: ", "Supply group code SGC, 6 digits: "),
     "krn": ("Revisión de la clave KRN (1 a 9): ", "Key revision number KRN (1 to 9): "),
@@ -112,18 +115,23 @@ _TEXTS = {
         "Check value of component {index}: {kcv}",
     ),
     "matches": ("¿Es el de su papel? {yes_no} ", "Is it the one on your paper? {yes_no} "),
+    "all_back": ("Vuelven todos a la pantalla.", "Everybody comes back to the screen."),
     "combined": ("Valor de verificación de la clave: {kcv}", "Check value of the key: {kcv}"),
     "expected": (
         "Digite el valor de verificación que dice el papel del proveedor: ",
         "Type the check value that the supplier's paper says: ",
     ),
     "kcv_differs": (
-        "No coincide. La clave NO se toma; se ingresa otra vez desde el principio.",
-        "It differs. The key is NOT taken; enter it again from the start.",
+        "No coincide con el papel. La clave NO se toma.",
+        "It differs from the paper. The key is NOT taken.",
     ),
     "weak": (
         "Los componentes dan una clave nula o débil. No se toma.",
         "The components give an empty or weak key. It is not taken.",
+    ),
+    "once_more": (
+        "¿Ingresar los componentes otra vez? {yes_no} ",
+        "Enter the components once more? {yes_no} ",
     ),
     "rejected": ("No se puede: {reason}. No se toma.", "It cannot be: {reason}. It is not taken."),
     "taken": ("Registro {id}: tomado, clave {kcv}.", "Register {id}: taken, key {kcv}."),
@@ -143,6 +151,8 @@ _TEXTS = {
     ),
     "quota_register": ("Número del registro: ", "Number of the register: "),
     "no_register": ("no hay tal registro de venta", "there is no such vending register"),
+    "inhibit": ("¿Queda detenido (no emite nada)? {yes_no} ", "Is it stopped (gives nothing)? {yes_no} "),
+    "keep": ("(vacío: como está, {value})", "(empty: as it is, {value})"),
     "quota_unapproved": (
         "PIN de ingeniería y sin costo por día sin dos firmas (vacío: sin límite): ",
         "Engineering and free tokens in a day without two signatures (empty: no limit): ",
@@ -159,8 +169,8 @@ _TEXTS = {
         "Share {index} of {total}, of {name}. {threshold} are enough.",
     ),
     "write_down": (
-        "Escríbala en papel, a mano. Los 4 dígitos finales son su verificación. No se mostrará después.",
-        "Write it on paper, by hand. The last 4 digits are its check. It will not be shown later.",
+        "Escríbala en papel, a mano. Los 4 dígitos finales son su verificación.\nNo se mostrará después.",
+        "Write it on paper, by hand. The last 4 digits are its check.\nIt will not be shown later.",
     ),
     "written": (
         "Enter cuando esté escrita; la pantalla se borra. ",
@@ -181,6 +191,18 @@ _TEXTS = {
         "Parte {index} de {threshold}, 44 dígitos (no se ven): ",
         "Share {index} of {threshold}, 44 digits (not shown): ",
     ),
+    "share_unreadable": (
+        "Una parte tiene 44 dígitos hexadecimales, y los 4 finales verifican los demás: hay un error al digitar.",
+        "A share has 44 hexadecimal digits, and the last 4 check the others: something is mistyped.",
+    ),
+    "share_of_other_set": (
+        "Esa parte es del conjunto {given}; aquí se necesita el conjunto {wanted}.",
+        "That share is of set {given}; set {wanted} is needed here.",
+    ),
+    "share_unknown": (
+        "Esa parte no es una de las que se entregaron para este almacén.",
+        "That share is not one that was handed out for this store.",
+    ),
     "gave": ("Parte de {name}: correcta.", "Share of {name}: right."),
     "gave_twice": ("Esa parte ya se dio.", "That share was given already."),
     "write_now": ("Se escribe ahora. {word} para terminar: ", "It is written now. {word} to finish: "),
@@ -198,11 +220,20 @@ _TEXTS = {
     "module": ("Módulo", "Module"),
     "what": ("Acto", "Act"),
     "led_by": ("Dirige", "Conducted by"),
+    "module_to_come": ("(se asigna al escribir)", "(given when it is written)"),
     "custody": ("Custodia", "Custody"),
     "people": ("Personas", "People"),
     "kek_kcv": ("KCV de la clave maestra", "KCV of the key encryption key"),
     "of": ("{threshold} de {total} (conjunto {set})", "{threshold} of {total} (set {set})"),
     "unattended": ("arranque sin personas (frase en archivo)", "unattended start (passphrase in a file)"),
+    "legend": (
+        "Por cada registro de venta: atributos y valor de verificación (KCV); luego servicios, máximo por PIN,\n"
+        "unidades y dinero por día/en total, mínimo en dinero por unidad, y hasta cuándo emite.\n"
+        "Unidades en décimas, dinero en centavos; - es sin límite.",
+        "For each vending register: attributes and check value (KCV); then services, most in one token,\n"
+        "units and money in a day/in all, least money for a unit, and until when it mints.\n"
+        "Units in tenths, money in centavos; - is no limit.",
+    ),
     "print": ("Huella de los registros", "Fingerprint of the registers"),
     "signatures": ("Firmas", "Signatures"),
 }

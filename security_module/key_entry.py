@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from messages.security_module import MacScheme
@@ -142,11 +143,8 @@ def enter_vending_key(
     say: Say, keys: ModuleKeys, people: Sequence[str], now: datetime, random_octets: RandomOctets
 ) -> Dialogue[ModuleKeys]:
     """Ask for one vending key; return *keys* with it, or *keys* as they are if it was not taken."""
-    values = yield from _fields(say, VENDING_FIELDS)
-    replaces = values.pop("replaces")
-    until = None
-    if replaces is not None:
-        until = yield from ask(Ask(say("until")), read_day, say("sorry"))
+    values = yield from _agreed_fields(say, VENDING_FIELDS, keys)
+    replaces, until = values.pop("replaces"), values.pop("until", None)
     algorithm: KeyAlgorithm = values["key_algorithm"]
     is_des = algorithm is KeyAlgorithm.DKGA02
     octets = DKGA02_VENDING_KEY_OCTETS if is_des else DKGA04_VENDING_KEY_OCTETS
@@ -161,6 +159,22 @@ def enter_vending_key(
         return keys
     yield Show(say("taken", id=register.register_id, kcv=register.kcv))
     return changed
+
+
+def changed_limits(say: Say, register: VendingRegister) -> Dialogue[dict[str, Any]]:
+    """Ask for every limit of *register*; an empty line leaves it as it is. Return those that were given."""
+    changes: dict[str, Any] = {}
+    for each in VENDING_FIELDS:
+        if not each.name.endswith(("_tenths", "_centavos", "_per_unit")):
+            continue
+        shown = say("keep", value=getattr(register, each.name) or 0)
+        question = Ask(f"{say(each.text, high=EXACT_UNITS_MAX)}{shown} ")
+        changes |= yield from ask(question, partial(_read_change, each), say("sorry"))
+    return changes
+
+
+def _read_change(field: _Field, line: str) -> dict[str, Any]:
+    return {field.name: field.read(line)} if line else {}
 
 
 def make_vending_register(
@@ -197,7 +211,7 @@ def make_mac_register(values: Mapping[str, Any], key: Secret[bytes]) -> MacRegis
 
 def enter_mac_key(say: Say, keys: ModuleKeys, people: Sequence[str]) -> Dialogue[ModuleKeys]:
     """Ask for one MAC key; return *keys* with it, or *keys* as they are if it was not taken."""
-    values = yield from _fields(say, MAC_FIELDS)
+    values = yield from _agreed_fields(say, MAC_FIELDS, keys)
     scheme: str = values["scheme"]
     is_des = scheme != MacScheme.AES_CMAC
     octets = mac_key_octets(scheme, is_diversified=values["is_diversified"] == _KEY_OF_EACH)
@@ -214,38 +228,62 @@ def enter_mac_key(say: Say, keys: ModuleKeys, people: Sequence[str]) -> Dialogue
     return changed
 
 
-def _fields(say: Say, fields: Sequence[_Field]) -> Dialogue[dict[str, Any]]:
-    values: dict[str, Any] = {}
-    for each in fields:
+def _agreed_fields(say: Say, fields: Sequence[_Field], keys: ModuleKeys) -> Dialogue[dict[str, Any]]:
+    """Ask for *fields* until the people say that all of them are right; with ``until`` where a register is replaced."""
+    while True:
+        values: dict[str, Any] = {}
+        for each in fields:
+            read = partial(_read_field, say, keys, each)
+            values[each.name] = yield from ask(Ask(say(each.text, high=EXACT_UNITS_MAX)), read, say("sorry"))
+        if values.get("replaces") is not None:
+            values["until"] = yield from ask(Ask(say("until")), read_day, say("sorry"))
+        if (yield from yes(say, "fields_right")):
+            return values
 
-        def read(line: str, field: _Field = each) -> Any:
-            try:
-                return field.read(line)
-            except KeyError as error:
-                raise Refused(line) from error
 
-        values[each.name] = yield from ask(Ask(say(each.text, high=EXACT_UNITS_MAX)), read, say("sorry"))
-    return values
+def _read_field(say: Say, keys: ModuleKeys, field: _Field, line: str) -> Any:
+    """Read one attribute; what only `add_vending` would find out is refused here, before anybody types a component."""
+    try:
+        value = field.read(line)
+    except KeyError as error:
+        raise Refused(line) from error
+    if field.name == "register_id" and (value in keys.vending or value in keys.mac):
+        raise Refused(say("number_taken"))
+    if field.name == "replaces" and value is not None and value not in keys.vending:
+        raise Refused(say("no_such_old"))
+    return value
 
 
 def _key_of_components(
     say: Say, people: Sequence[str], octets: int, is_des: bool, check_value: Callable[[bytes], str]
 ) -> Dialogue[Secret[bytes] | None]:
-    """Return the exclusive or of the components, or None if it is not the key that the paper names."""
+    """Return the exclusive or of the components, or None if the people give up a key that is not the one of the paper."""
     count = yield from ask(Ask(say("components")), _number(2, min(3, len(people))), say("sorry"))
     holders = yield from _holders(say, people, count)
+    while True:
+        key = yield from _combine(say, holders, octets, is_des, check_value)
+        if key is not None or not (yield from yes(say, "once_more")):
+            return key
+
+
+def _combine(
+    say: Say, holders: Sequence[str], octets: int, is_des: bool, check_value: Callable[[bytes], str]
+) -> Dialogue[Secret[bytes] | None]:
+    """Ask each holder for his component, alone; None if what they make is not the key that the paper names."""
     combined = bytes(octets)
     for index, name in enumerate(holders, 1):
         yield from alone(say, name)
         component = yield from _component(say, index, octets, is_des, check_value)
         combined = bytes(a ^ b for a, b in zip(combined, component.reveal(), strict=True))
         yield Clear()
+    yield Show(say("all_back"))
     key = with_odd_parity(combined) if is_des else combined
     if not any(combined) or is_weak(key, is_des=is_des):
         yield Show(say("weak"))
         return None
-    yield Show(say("combined", kcv=check_value(key).upper()))
+    # Asked before it is shown: who reads it off the screen has compared nothing.
     expected = yield Ask(say("expected"))
+    yield Show(say("combined", kcv=check_value(key).upper()))
     if expected.strip().lower() != check_value(key):
         yield Show(say("kcv_differs"))
         return None
@@ -315,7 +353,7 @@ def describe(keys: ModuleKeys) -> list[str]:
             f"       {services}  max {each.units_per_token_max_tenths}  "
             f"units {each.units_per_day_limit_tenths or '-'}/{each.units_limit_tenths or '-'}  "
             f"money {each.money_per_day_limit_centavos or '-'}/{each.money_limit_centavos or '-'}  "
-            f"floor {each.floor_centavos_per_unit}  until {until}"
+            f"floor {each.floor_centavos_per_unit}  until {until}{'  INHIBITED' if each.is_inhibited else ''}"
         )
         quotas = [each.unapproved_per_day_max, each.key_changes_per_day_max]
         if each.replaces or quotas != [None, None]:
@@ -326,7 +364,9 @@ def describe(keys: ModuleKeys) -> list[str]:
         derived = "*" if mac.is_diversified else ""
         kind = "ZMK" if mac.is_zone else "BDK" if mac.is_dukpt else "MAC"
         lines.append(f"{mac.register_id:5d}  {kind} {mac.scheme}{derived}  KCV {mac.kcv.upper()}")
-    lines.extend(f"       Ed25519 {sender.name}: {sender.public_key}" for sender in keys.senders.values())
+    lines.extend(
+        f"       Ed25519 {sender.name}: {sender.public_key}  #{sender.last_serial}" for sender in keys.senders.values()
+    )
     lines.extend(f"       ** {each.name}: {each.public_key}" for each in keys.approvers.values())
     return lines
 

@@ -54,23 +54,28 @@ class NeedsCustodians(StoreError):
     """No passphrase opens this store; its custodians do."""
 
 
-def read_passphrase(path: Path) -> Secret[bytes]:
-    """Read the passphrase from *path* (a systemd credential, or a file of mode 0600); a final line break is not part of it.
+def read_passphrase(path: Path, *, is_credential: bool = False) -> Secret[bytes]:
+    """Read the passphrase from *path*; a final line break is not part of it.
+
+    Args:
+        path: a file of mode 0600, or a credential of systemd.
+        is_credential: the file was put there by systemd. It lets a service that is not root read it by an access list, which
+            `stat` shows as a bit of the group (mode 0440); the directory lets nobody else in.
 
     Raises:
         StoreError: missing, readable by others, or too short.
     """
-    passphrase = _read_private(path).rstrip(b"\r\n")
+    passphrase = _read_private(path, 0o037 if is_credential else 0o077).rstrip(b"\r\n")
     if len(passphrase) < PASSPHRASE_OCTETS_MIN:
         raise StoreError(f"{path}: a passphrase has at least {PASSPHRASE_OCTETS_MIN} octets")
     return Secret(passphrase)
 
 
-def _read_private(path: Path) -> bytes:
+def _read_private(path: Path, forbidden: int = 0o077) -> bytes:
     try:
         with path.open("rb") as file:
             status = os.fstat(file.fileno())
-            if stat.S_IMODE(status.st_mode) & 0o077:
+            if stat.S_IMODE(status.st_mode) & forbidden:
                 raise StoreError(f"{path} may be read or written by others; chmod 600 it")
             if status.st_size > STORE_OCTETS_MAX:
                 raise StoreError(f"{path} is too large")

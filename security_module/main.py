@@ -46,6 +46,7 @@ from security_module.server import Links, ModuleFactory, stop
 from security_module.session import Module
 from security_module.session_keys import SessionKeys
 from sts.tables import PRODUCTION, load_tables
+from vending.secret import Secret
 
 PASSPHRASE_FILE_VARIABLE = "EUDORA_SECURITY_MODULE_PASSPHRASE_FILE"  # noqa: S105
 CREDENTIALS_VARIABLE = "CREDENTIALS_DIRECTORY"
@@ -75,6 +76,13 @@ def passphrase_file(directory: Path, environment: Mapping[str, str]) -> Path:
     return Layout(directory).passphrase
 
 
+def find_passphrase(directory: Path, environment: Mapping[str, str]) -> Secret[bytes]:
+    """Read the passphrase from where `passphrase_file` finds it; `StoreError` as `read_passphrase`."""
+    path = passphrase_file(directory, environment)
+    credentials = environment.get(CREDENTIALS_VARIABLE)
+    return read_passphrase(path, is_credential=credentials is not None and path.parent == Path(credentials))
+
+
 def open_keys(directory: Path, environment: Mapping[str, str]) -> ModuleKeys:
     """Open the sealed store of *directory* without people.
 
@@ -85,7 +93,7 @@ def open_keys(directory: Path, environment: Mapping[str, str]) -> ModuleKeys:
     sealed = read_store(Layout(directory).store)
     if version_of(sealed) == STORE_VERSION and (header := read_header(sealed)).source == FROM_SHARES:
         raise NeedsCustodians(f"{directory}: sealed under {header.threshold} shares of its custodians (--unseal)")
-    return unseal_with_passphrase(sealed, read_passphrase(passphrase_file(directory, environment)))
+    return unseal_with_passphrase(sealed, find_passphrase(directory, environment))
 
 
 def tls_options(layout: Layout) -> ssl.CertificateOptions:

@@ -44,6 +44,7 @@ from messages.security_module import (
     TakeSessionKey,
     VerifyMac,
     VerifyToken,
+    VersionError,
     decode_request,
     encode_reply,
 )
@@ -159,6 +160,10 @@ class Session:
     def _take(self, body: bytes) -> None:
         try:
             correlation_id, request = decode_request(body)
+        except VersionError as error:
+            # Our version stands in the header of the answer, so the other side learns which one to speak.
+            self._answer(error.correlation_id, Refused(command=Command.UNKNOWN, status=Status.UNKNOWN_VERSION))
+            raise
         except FieldError as error:
             self._answer(error.correlation_id, Refused(command=error.command, status=error.status))
             return

@@ -38,11 +38,12 @@ VENDING = (
         "0",
         "",
         "",
+        "s",
     ),
     *("2", "1", "2", "", KEY_20[0], "s", "", KEY_20[1], "s", KCV_20),
 )
 """Register 21, without replacing one; components by the first and the second person."""
-MAC = ("2", "30", "2", "1", "2", "2", "3", "", "ab" * 16, "s", "", "cd" * 16, "s")
+MAC = ("2", "30", "2", "1", "s", "2", "2", "3", "", "ab" * 16, "s", "", "cd" * 16, "s")
 SHARES = ("", "", SHARE, "") * 3
 WORD = "SELLAR"
 

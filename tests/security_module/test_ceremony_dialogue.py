@@ -1,6 +1,7 @@
 """The ceremonies line by line: who sees what, what is refused, and that nothing is decided before the last word."""
 
 import os
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -94,14 +95,43 @@ def test_what_was_typed_back_wrongly_is_shown_again() -> None:
 
 def test_a_check_value_that_differs_takes_no_key() -> None:
     """Another value on the supplier's paper, or components that cancel out: the register does not exist."""
-    wrong = (*VENDING[:-1], "000000")
-    empty = (*VENDING[:-3], KEY_20[0], "s")
+    wrong = (*VENDING[:-1], "000000", "n")
+    empty = (*VENDING[:-3], KEY_20[0], "s", "n")
     lines = (*NEW_MODULE, *wrong, *empty, "0", WORD, *SHARES, WORD)
     screen = Screen()
     outcome = lead(new_module(SAY, now=NOW, random_octets=os.urandom), lines, screen)
     assert outcome.opened.keys.vending == {}
     assert sum(SAY("kcv_differs") in page for page in screen.pages) == 1
     assert sum(SAY("weak") in page for page in screen.pages) == 1
+
+
+def test_the_papers_check_value_is_typed_before_the_screen_shows_it(made: tuple[Outcome, Screen]) -> None:
+    """Nobody can copy the value of the key from the screen: it is shown only after the one of the paper was typed."""
+    screen = Screen()
+    lines = (*NEW_MODULE, *VENDING[:-1])
+    with pytest.raises(AssertionError, match="no answer for"):
+        lead(new_module(SAY, now=NOW, random_octets=os.urandom), lines, screen)
+    assert screen.questions[-1].text == SAY("expected")
+    assert not any(KCV_20.upper() in page for page in screen.pages)
+    assert any(KCV_20.upper() in page for page in made[1].pages)
+
+
+def test_what_was_typed_wrongly_is_mended_without_starting_anew() -> None:
+    """Attributes can be given again before any component; after a wrong component only the components are."""
+    attributes, entry = VENDING[1:18], VENDING[19:]
+    wrong = (*entry[:4], "33" * 20, *entry[5:])
+    lines = (
+        *(*NEW_MODULE, "1", *("99", *attributes[1:]), "n", *attributes, "s"),
+        *(*wrong, "s", *entry[3:]),
+        *("1", "21", "22", *attributes[1:-1], "77", "", "n", *("23", *attributes[1:]), "s", *entry),
+        *("0", WORD, *SHARES, WORD),
+    )
+    screen = Screen()
+    keys = lead(new_module(SAY, now=NOW, random_octets=os.urandom), lines, screen).opened.keys
+    assert sorted(keys.vending) == [21, 23]
+    assert {each.kcv for each in keys.vending.values()} == {KCV_20}
+    for text in ("number_taken", "no_such_old"):
+        assert any(SAY(text) in page for page in screen.pages)
 
 
 def test_dual_control_means_two_people() -> None:
@@ -162,6 +192,7 @@ def test_des_keys_get_odd_parity() -> None:
         "0",
         "2027-01-01",
         "",
+        "s",
     )
     entry = ("2", "1", "2", "", components[0], "s", "", components[1], "s", kcv)
     lines = (*NEW_MODULE, *attributes, *entry, "0", WORD, *SHARES, WORD)
@@ -228,7 +259,7 @@ def test_a_vending_key_is_rotated(made: tuple[Outcome, Screen]) -> None:
     kcv = vending_check_value(KeyAlgorithm.DKGA04, bytes([0x41 ^ 0x3F]) * 20)
     attributes = list(VENDING[:18])
     attributes[1], attributes[3], attributes[17] = "23", "2", "21"
-    entry = ("2026-06-01", "2", "1", "2", "", parts[0], "s", "", parts[1], "s", kcv)
+    entry = ("2026-06-01", "s", "2", "1", "2", "", parts[0], "s", "", parts[1], "s", kcv)
     lines = ("Olga", "Ana", "Beto", *attributes, *entry, "0", WORD, WORD)
     changed = lead(more_keys(SAY, opened, now=NOW, random_octets=os.urandom), lines).opened
     assert changed.kek is opened.kek
@@ -239,6 +270,21 @@ def test_a_vending_key_is_rotated(made: tuple[Outcome, Screen]) -> None:
     for wrong in (21, 99):
         with pytest.raises(CannotReplace):
             add_vending(changed.keys, new, wrong, None)
+
+
+def test_a_register_is_stopped_and_its_limits_are_changed(made: tuple[Outcome, Screen]) -> None:
+    """By two people and on the record; what is left empty stays, 0 takes a limit away, and the key is the same."""
+    opened = made[0].opened
+    lines = ("Olga", "Ana", "Beto", "6", "99", "21", "s", "", "180000", "0", "", "x", "77", "500", "0", WORD, WORD)
+    outcome = lead(more_keys(SAY, opened, now=NOW, random_octets=os.urandom), lines)
+    old, new = opened.keys.vending[21], outcome.opened.keys.vending[21]
+    assert (new.is_inhibited, new.key, new.units_per_token_max_tenths) == (True, old.key, 9_999)
+    assert (new.units_per_day_limit_tenths, new.units_limit_tenths) == (180_000, None)
+    assert (new.money_per_day_limit_centavos, new.money_limit_centavos, new.floor_centavos_per_unit) == (None, 77, 500)
+    assert "INHIBITED" in outcome.protocol
+    back = ("Olga", "Ana", "Beto", "6", "21", "n", *[""] * 6, "0", WORD, WORD)
+    again = lead(more_keys(SAY, outcome.opened, now=NOW, random_octets=os.urandom), back).opened.keys.vending[21]
+    assert again == replace(new, is_inhibited=False)
 
 
 def test_both_languages_say_everything() -> None:

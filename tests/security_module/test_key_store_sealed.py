@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import stat
 from dataclasses import fields, replace
 from datetime import UTC, datetime
@@ -127,6 +128,8 @@ def test_the_sealed_file_shows_no_key(directory: Path, keys: ModuleKeys) -> None
         assert key.hex().encode() not in sealed
     for path in [layout.store, layout.passphrase, layout.server, *layout.client("switch").parent.iterdir()]:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    for path in (layout.tls, layout.client("switch").parent):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o700
     assert open_keys(directory, {}) == keys
 
 
@@ -140,6 +143,22 @@ def test_a_file_that_others_may_read_is_refused(directory: Path) -> None:
             read(path)
     with pytest.raises(StoreError, match="No such file"):
         load(directory / "nothing", passphrase)
+
+
+def test_a_credential_of_systemd_is_read_as_systemd_gives_it(directory: Path, tmp_path: Path) -> None:
+    """Its access list for the service shows as a bit of the group; the same mode anywhere else, or more of it, is refused."""
+    credentials = tmp_path / "credentials"
+    credentials.mkdir()
+    given = credentials / "security-module-passphrase"
+    shutil.move(Layout(directory).passphrase, given)
+    given.chmod(0o440)
+    environment = {"CREDENTIALS_DIRECTORY": str(credentials)}
+    assert open_keys(directory, environment).vending
+    with pytest.raises(StoreError, match="others"):
+        open_keys(directory, {"EUDORA_SECURITY_MODULE_PASSPHRASE_FILE": str(given)})
+    given.chmod(0o444)
+    with pytest.raises(StoreError, match="others"):
+        open_keys(directory, environment)
 
 
 def test_short_passphrases_are_refused(tmp_path: Path) -> None:

@@ -367,6 +367,18 @@ def test_bad_fields_are_answered_and_bad_frames_end_the_link(bench: Bench) -> No
     ]
 
 
+def test_a_client_of_another_version_is_told_ours_and_cut(bench: Bench) -> None:
+    """It gets its own correlation id back in a frame of our version, behind the answers to what it said before, and no more."""
+    conversation = bench.session()
+    of_tomorrow = bytearray(encode_request(9, Identify()))
+    of_tomorrow[4] = 2
+    with pytest.raises(LinkError, match="version 2, not 1"):
+        conversation.receive(encode_request(8, REQUESTS[Command.VERIFY_TOKEN]) + bytes(of_tomorrow) + of_tomorrow)
+    first, told = read(conversation)
+    assert first[0] == 8
+    assert told == (9, Refused(command=Command.UNKNOWN, status=Status.UNKNOWN_VERSION))
+
+
 def test_stopping_finishes_what_was_taken_on(bench: Bench) -> None:
     """At shutdown new mints are sent elsewhere, those under way are answered, and only then is the module gone."""
     conversation = bench.session()

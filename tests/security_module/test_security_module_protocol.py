@@ -343,7 +343,7 @@ def test_codes_are_unique_and_refusals_are_marked() -> None:
     assert all(len(code) == 2 and code.isdigit() for code in codes)
     undecided = {Status.OK, Status.MAC_MISMATCH, Status.TOKEN_INVALID, Status.OVERLOADED, Status.STOPPING}
     undecided |= {Status.PERMISSION, Status.INTERNAL_ERROR, Status.CLOCK_IN_DOUBT}
-    undecided |= {Status.APPROVAL_NEEDED, Status.APPROVAL_INVALID}
+    undecided |= {Status.UNKNOWN_VERSION, Status.APPROVAL_NEEDED, Status.APPROVAL_INVALID}
     assert {status for status in Status if not status.is_refusal} == undecided
 
 
