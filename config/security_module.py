@@ -1,11 +1,25 @@
 """Section ``security_module``: how the switch reaches the module that holds the keys."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from config.section import Endpoint, EndpointText, HomePath, Seconds, Section
+
+
+class ModuleCertificates(Section):
+    """Certificates towards one module that has an authority of its own, as every module has that a ceremony or a restore made.
+
+    Attributes:
+        ca_file: PEM of the authority that signed this module's certificate.
+        client_pem: PEM with our certificate and its private key, for this module.
+        auditor_pem: likewise with the role of an auditor.
+    """
+
+    ca_file: HomePath
+    client_pem: HomePath
+    auditor_pem: HomePath
 
 
 class SecurityModuleSection(Section):
@@ -15,6 +29,9 @@ class SecurityModuleSection(Section):
         endpoints: one to eight addresses; with two or more the next one is used while the first is away.
         ca_file: PEM of the authority that signed the modules' certificates; nothing else is trusted.
         client_pem: PEM with our certificate and its private key; its role must be the switch's.
+        auditor_pem: PEM with a certificate and its private key whose role is an auditor's; `eudora ledger check` and `eudora
+            security-module proof` ask every module with it where there are several.
+        certificates: by address as it stands in ``endpoints``, for modules that other authorities signed.
         server_name: the name that the modules' certificates must carry.
         connect_timeout_seconds: TCP and TLS together.
         request_timeout_seconds: after this a request's outcome counts as unknown and is asked again by the same id.
@@ -27,8 +44,21 @@ class SecurityModuleSection(Section):
     )
     ca_file: HomePath = Path("security-module/tls/ca.pem")
     client_pem: HomePath = Path("security-module/tls/clients/switch.pem")
+    auditor_pem: HomePath = Path("security-module/tls/clients/auditor.pem")
+    certificates: dict[str, ModuleCertificates] = Field(default_factory=dict)
     server_name: str = Field(default="security-module", min_length=1, max_length=253)
     connect_timeout_seconds: Seconds = 3.0
     request_timeout_seconds: Seconds = 2.0
     ping_interval_seconds: Seconds = 5.0
     in_flight_max: int = Field(default=1024, ge=1, le=65536)
+
+    @model_validator(mode="after")
+    def _certificates_have_a_module(self) -> Self:
+        for address in self.certificates.keys() - {str(each) for each in self.endpoints}:
+            raise ValueError(f"certificates: {address} is not among the endpoints")
+        return self
+
+    def certificates_of(self, endpoint: Endpoint) -> ModuleCertificates:
+        """Return the certificates towards one of the modules."""
+        common = ModuleCertificates(ca_file=self.ca_file, client_pem=self.client_pem, auditor_pem=self.auditor_pem)
+        return self.certificates.get(str(endpoint), common)
