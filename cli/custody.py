@@ -39,8 +39,17 @@ from security_module.key_load import KeyLoadError, module_public_key, open_key_l
 from security_module.key_store import read_passphrase, read_store, write_private
 from security_module.key_store import unseal as open_store
 from security_module.layout import Layout
-from security_module.main import passphrase_file
-from security_module.sealed_store import FROM_SHARES, Kek, StoreError, kek_from_passphrase, read_header, version_of
+from security_module.main import opened_by, passphrase_file
+from security_module.sealed_store import (
+    FROM_PASSPHRASE,
+    FROM_SHARES,
+    Header,
+    Kek,
+    StoreError,
+    kek_from_passphrase,
+    read_header,
+)
+from security_module.token_kek import kek_for_token, kek_from_token, token_access
 
 T = TypeVar("T")
 
@@ -80,14 +89,19 @@ def ask_custodians(sealed: bytes, language: str) -> Kek:
     """Rebuild the key of a store from shares that are typed at this terminal."""
     header = read_header(sealed)
     if header.source != FROM_SHARES:
-        raise click.ClickException("this store opens with a passphrase, not with shares")
+        raise click.ClickException(f"this store opens by {header.source}, not with shares")
     return hold(unseal(texts_in(language), header))
 
 
 def open_anyhow(sealed: bytes, directory: Path, language: str) -> Opened:
-    """Open a store by its passphrase, or by its custodians at this terminal, as it says itself."""
-    if version_of(sealed) != 1 and read_header(sealed).source == FROM_SHARES:
-        kek = ask_custodians(sealed, language)
+    """Open a store by its passphrase, its token, or its custodians at this terminal, as it says itself."""
+    source = opened_by(sealed)
+    if source != FROM_PASSPHRASE:
+        kek = (
+            ask_custodians(sealed, language)
+            if source == FROM_SHARES
+            else kek_from_token(token_access(os.environ), read_header(sealed))
+        )
         return Opened(keys=open_store(sealed, kek), kek=kek)
     return open_with_passphrase(sealed, read_passphrase(passphrase_file(directory, os.environ)))
 
@@ -141,9 +155,17 @@ def enter_keys_command(directory: Path, language: str) -> None:
     is_flag=True,
     help="Seal under the passphrase file (credential) instead of shares: starts without people.",
 )
-def rotate_kek_command(directory: Path, language: str, *, unattended: bool) -> None:
-    """Seal the store under a new key: new custodians with new shares, or a passphrase. The old ones open old copies only."""
-    if not unattended:
+@click.option(
+    "--token",
+    "token_label",
+    metavar="LABEL",
+    help="Seal under a key in this PKCS#11 token instead of shares: starts without people.",
+)
+def rotate_kek_command(directory: Path, language: str, token_label: str | None, *, unattended: bool) -> None:
+    """Seal the store under a new key: new custodians with new shares, a passphrase, or a token. The old ones open old copies only."""
+    if unattended and token_label is not None:
+        raise click.UsageError("--unattended is a passphrase, --token is not; say one of them")
+    if not unattended and token_label is None:
         _change(
             directory,
             language,
@@ -155,11 +177,19 @@ def rotate_kek_command(directory: Path, language: str, *, unattended: bool) -> N
     with sentences():
         sealed = read_store(layout.store)
         with changing(layout):
-            passphrase = read_passphrase(passphrase_file(directory, os.environ))
-            opened = open_anyhow(sealed, directory, language)
-            kek = kek_from_passphrase(passphrase, secrets.token_bytes)
+            if token_label is None:
+                passphrase = read_passphrase(passphrase_file(directory, os.environ))
+                opened = open_anyhow(sealed, directory, language)
+                kek = kek_from_passphrase(passphrase, secrets.token_bytes)
+            else:
+                access = token_access(os.environ)
+                opened = open_anyhow(sealed, directory, language)
+                kek = kek_for_token(access, token_label, secrets.token_bytes)
+                # The very way by which the module will start, before the old way is gone.
+                kek = kek_from_token(access, Header(origin=kek.origin, kcv=kek.kcv))
             replace_store(layout, Opened(keys=opened.keys, kek=kek))
-    click.echo(f"{opened.keys.module_id}: sealed under the passphrase, key check value {kek.kcv}")
+    under = "the passphrase" if token_label is None else f"a key in the token {token_label}"
+    click.echo(f"{opened.keys.module_id}: sealed under {under}, key check value {kek.kcv}")
 
 
 @click.command("upgrade")

@@ -203,6 +203,10 @@ _TEXTS = {
     "kek_kcv": ("KCV de la clave maestra", "KCV of the key encryption key"),
     "of": ("{threshold} de {total} (conjunto {set})", "{threshold} of {total} (set {set})"),
     "unattended": ("arranque sin personas (frase en archivo)", "unattended start (passphrase in a file)"),
+    "in_token": (
+        "arranque sin personas (llave en el token PKCS#11 {token})",
+        "unattended start (key in the PKCS#11 token {token})",
+    ),
     "print": ("Huella de los registros", "Fingerprint of the registers"),
     "signatures": ("Firmas", "Signatures"),
 }

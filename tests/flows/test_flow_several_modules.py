@@ -19,7 +19,8 @@ from sqlalchemy import text
 from cli import context
 from cli.module_call import ask
 from cli.system import RunningSystem, running_system, start_switch
-from ledger.check import ANSWERED_CHECK, MINTED_CHECK
+from ledger.check import ANSWERED_CHECK
+from ledger.module_proof import MINTED_CHECK
 from messages.codec import DATAFONO
 from messages.security_module import FindMints, FindMintsReply, MintReply, Status
 from security_module.layout import Layout
