@@ -1,11 +1,11 @@
 """Section ``security_module``: how the switch reaches the module that holds the keys."""
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from config.section import Endpoint, EndpointText, HomePath, Seconds, Section
+from config.section import Endpoint, EndpointText, HomePath, Seconds, SecretText, Section
 
 
 class ModuleCertificates(Section):
@@ -22,6 +22,50 @@ class ModuleCertificates(Section):
     auditor_pem: HomePath
 
 
+class PrismRegisterSection(Section):
+    """A key of the token service, under the number that the ledger knows it by.
+
+    Attributes:
+        supply_group_code: SGC.
+        key_revision_number: KRN.
+        key_expiry_number: KEN.
+        base_year: base date of its token identifiers.
+    """
+
+    supply_group_code: int = Field(ge=0, le=999_999)
+    key_revision_number: int = Field(ge=1, le=9)
+    key_expiry_number: int = Field(default=255, ge=0, le=255)
+    base_year: Literal[1993, 2014, 2035] = 2014
+
+
+class PrismSection(Section):
+    """A PrismToken-style service that makes the tokens in the place of our own module; needs the extra ``prism``.
+
+    Attributes:
+        endpoints: one to eight addresses. Another one is asked only for what was certainly not asked elsewhere.
+        ca_file: PEM of the authority that signed the service's certificate; nothing else is trusted.
+        client_pem: PEM with a certificate of ours and its key, where the service wants one; none: the password is all.
+        server_name: the name that the service's certificate must carry.
+        idl_file: the maker's interface file; none: this project's own, which is not the maker's.
+        realm: for signing in.
+        username: likewise.
+        password: likewise.
+        carrier_type: token carrier type of all meters; 2 is the keypad.
+        registers: by the number of the register in the ledger.
+    """
+
+    endpoints: Annotated[tuple[EndpointText, ...], Field(min_length=1, max_length=8)]
+    ca_file: HomePath
+    client_pem: HomePath | None = None
+    server_name: str = Field(min_length=1, max_length=253)
+    idl_file: HomePath | None = None
+    realm: str = Field(default="local", min_length=1, max_length=64)
+    username: str = Field(min_length=1, max_length=64)
+    password: SecretText
+    carrier_type: int = Field(default=2, ge=1, le=99)
+    registers: dict[int, PrismRegisterSection]
+
+
 class SecurityModuleSection(Section):
     """Addresses and certificates of one or more modules that hold the same keys, in order of preference.
 
@@ -36,6 +80,7 @@ class SecurityModuleSection(Section):
         connect_timeout_seconds: TCP and TLS together.
         request_timeout_seconds: after this a request's outcome counts as unknown and is asked again by the same id.
         ping_interval_seconds: a quiet link is asked for its identity this often.
+        prism: another kind of module that makes the tokens; this one then makes MACs only.
         in_flight_max: requests on one link without an answer; more wait in the switch, where they can still be refused.
     """
 
@@ -51,6 +96,7 @@ class SecurityModuleSection(Section):
     request_timeout_seconds: Seconds = 2.0
     ping_interval_seconds: Seconds = 5.0
     in_flight_max: int = Field(default=1024, ge=1, le=65536)
+    prism: PrismSection | None = None
 
     @model_validator(mode="after")
     def _certificates_have_a_module(self) -> Self:

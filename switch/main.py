@@ -34,7 +34,7 @@ from switch.ledger_worker import WorkerSettings
 from switch.log import Event, bind, configure, lines_lost, log
 from switch.meter_queue import MeterQueue
 from switch.metrics import Metrics
-from switch.module import module_pool
+from switch.module import security_module
 from switch.network import KeyServices, Shared
 from switch.network_watch import NetworkWatch
 from switch.networks import Networks, tls_contexts
@@ -112,7 +112,7 @@ class Switch:
         self.metrics.log_lines_lost.set_function(lines_lost)
         self._is_draining = False
         self._batchers: list[Batcher[Any, Any]] = []
-        self._pool = module_pool(settings.security_module, reactor, ModuleObserver(self.metrics))
+        self._pool = security_module(settings.security_module, reactor, ModuleObserver(self.metrics))
         find_unresolved: Batcher[UnresolvedLook, Sequence[ReservedSale]] = self._batcher("find_unresolved")
         rare = self._rare_batchers("advise", "last_answer", "undelivered", "session_keys")
         self._books = Books(
