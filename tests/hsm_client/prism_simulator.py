@@ -2,12 +2,12 @@
 
 It speaks ``messages/prism.thrift`` over TLS, makes real tokens with ``sts`` under test keys, keeps the identifiers of each meter unique as the
 interface says such a service does, and remembers results by message id. What is broken about it is broken on purpose, by `Trouble`.
-As a process: ``python -m tests.hsm_client.prism_simulator DIRECTORY CERTIFICATE RUN_FILE``, with the test keys of a module in DIRECTORY.
+As a process: ``python -m tests.hsm_client.prism_simulator DIRECTORY CERTIFICATE RUN_FILE [PORT]``, with the test keys of a module in DIRECTORY.
 """
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -269,20 +269,16 @@ class SimulatorFactory(Factory):
         return self.links[-1]
 
 
-def free(registers: Mapping[int, VendingRegister]) -> Mapping[int, VendingRegister]:
-    """Return registers that serve any identifier."""
-    return {number: replace(each, tid_window_minutes=None) for number, each in registers.items()}
-
-
-def main(directory: str, certificate: str, run_file: str) -> None:
-    """Run until SIGTERM."""
+def main(directory: str, certificate: str, run_file: str, number: str = "0") -> None:
+    """Run until SIGTERM on port *number*; 0 takes a free one."""
     from twisted.internet import reactor, ssl  # noqa: TID251
 
     simulator = PrismSimulator(open_keys(Path(directory), {}).vending)
     options = ssl.PrivateCertificate.loadPEM(Path(certificate).read_bytes()).options()
-    port = reactor.listenSSL(0, SimulatorFactory(simulator), options, interface="127.0.0.1")
+    running: Any = reactor
+    port = running.listenSSL(int(number), SimulatorFactory(simulator), options, interface="127.0.0.1")
     write_run_file(Path(run_file), {"host": "127.0.0.1", "port": port.getHost().port})
-    reactor.run()  # type: ignore[attr-defined]
+    running.run()
 
 
 if __name__ == "__main__":
