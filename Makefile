@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help env demo test check lint types contracts tests wheel bench isolation interop fuzz torture simulate lock clean
+.PHONY: help env demo test check lint types contracts tests wheel bench isolation interop softhsm fuzz torture simulate lock clean
 
 help: ## what can be done
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -55,6 +55,10 @@ isolation: env ## what one network's bad day does to the others: latencies of ea
 interop: env ## programs of other makers (iso8583sim, npm iso_8583, tshark) against a running switch; records what they said for the tests
 	@command -v tshark > /dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends tshark; }
 	$(BIN)/python -W ignore -m tests.interop.run_interop
+
+softhsm: env ## the key store under a key in a PKCS#11 token: a real SoftHSM2 (installs it where it is missing); not part of `make test`
+	@command -v softhsm2-util > /dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends softhsm2; }
+	$(BIN)/pytest -q tests/security_module/softhsm.py
 
 SECONDS ?= 60
 

@@ -6,6 +6,7 @@ A command works whether `eudora up` is running or not: what runs is used, what d
 import atexit
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from importlib.resources import files
@@ -17,12 +18,14 @@ from sqlalchemy import Engine
 from cli.module_call import ModuleCallError, ask
 from cli.module_proof import read_minted, read_mints
 from cli.processes import Process, read_run_file, start_process
+from cli.several_modules import modules_to_ask, read_reports
 from config.acquirer import AcquirerSection
 from config.home import CONFIG_FILE, eudora_home
 from config.settings import Settings, load
 from ledger.database import open_engine
 from ledger.embedded import EmbeddedPostgres
 from ledger.module_proof import ModuleDays
+from ledger.several_modules import RegisterCount, SeveralModules, join
 from messages.security_module import CountersReply, ReadCounters, Reply, Request
 from messages.security_module import RegisterCount as ModuleCount
 from pos.dukpt import DukptSigner
@@ -159,6 +162,31 @@ def module_days(days: Sequence[date]) -> ModuleDays:
         minted={day: read_mints(ask_module, day) for day in days},
         were_minted=lambda request_ids: read_minted(ask_module, request_ids),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModuleReading:
+    """What the security module said, or all of them together; the arguments of `ledger.check.check`."""
+
+    counters: Mapping[int, RegisterCount] | None
+    module_days: ModuleDays | None
+    several: SeveralModules | None
+
+
+def read_modules(days: Sequence[date]) -> ModuleReading:
+    """Return what was minted since ever and on *days* (local), by every configured module; to be called before the ledger is read.
+
+    With one address in the configuration the module of this machine is meant, as everywhere; it is started if it does not run.
+    """
+    if settings().security_module.prism is not None:
+        # It says nothing of what it minted, and our own module mints nothing: the checks are reported as not run.
+        return ModuleReading(counters=None, module_days=None, several=None)
+    modules = modules_to_ask(settings().security_module)
+    if len(modules) == 1:
+        of_days = module_days(days)
+        return ModuleReading(counters=module_counters(), module_days=of_days, several=None)
+    counters, joined, several = join(*read_reports(modules, days))
+    return ModuleReading(counters=counters, module_days=joined, several=several)
 
 
 @cache

@@ -39,9 +39,18 @@ from security_module.key_load import KeyLoadError, module_public_key, open_key_l
 from security_module.key_store import read_passphrase, read_store, write_private
 from security_module.key_store import unseal as open_store
 from security_module.layout import Layout
-from security_module.main import find_passphrase
+from security_module.main import find_passphrase, opened_by
 from security_module.registers import ModuleKeys
-from security_module.sealed_store import FROM_SHARES, Kek, StoreError, kek_from_passphrase, read_header, version_of
+from security_module.sealed_store import (
+    FROM_PASSPHRASE,
+    FROM_SHARES,
+    Header,
+    Kek,
+    StoreError,
+    kek_from_passphrase,
+    read_header,
+)
+from security_module.token_kek import kek_for_token, kek_from_token, token_access
 
 T = TypeVar("T")
 
@@ -88,14 +97,19 @@ def ask_custodians(sealed: bytes, language: str) -> Kek:
     """Rebuild the key of a store from shares that are typed at this terminal."""
     header = read_header(sealed)
     if header.source != FROM_SHARES:
-        raise click.ClickException("this store opens with a passphrase, not with shares")
+        raise click.ClickException(f"this store opens by {header.source}, not with shares")
     return hold(unseal(texts_in(language), header))
 
 
 def open_anyhow(sealed: bytes, directory: Path, language: str) -> Opened:
-    """Open a store by its passphrase, or by its custodians at this terminal, as it says itself."""
-    if version_of(sealed) != 1 and read_header(sealed).source == FROM_SHARES:
-        kek = ask_custodians(sealed, language)
+    """Open a store by its passphrase, its token, or its custodians at this terminal, as it says itself."""
+    source = opened_by(sealed)
+    if source != FROM_PASSPHRASE:
+        kek = (
+            ask_custodians(sealed, language)
+            if source == FROM_SHARES
+            else kek_from_token(token_access(os.environ), read_header(sealed))
+        )
         return Opened(keys=open_store(sealed, kek), kek=kek)
     return open_with_passphrase(sealed, find_passphrase(directory, os.environ))
 
@@ -161,11 +175,21 @@ def enter_keys_command(directory: Path, language: str) -> None:
     type=click.Path(dir_okay=False, exists=True, path_type=Path),
     help="With --unattended: seal under this passphrase; the present one only opens the store.",
 )
-def rotate_kek_command(directory: Path, language: str, new_passphrase_file: Path | None, *, unattended: bool) -> None:
-    """Seal the store under a new key: new custodians with new shares, or a passphrase. The old ones open old copies only."""
+@click.option(
+    "--token",
+    "token_label",
+    metavar="LABEL",
+    help="Seal under a key in this PKCS#11 token instead of shares: starts without people.",
+)
+def rotate_kek_command(
+    directory: Path, language: str, new_passphrase_file: Path | None, token_label: str | None, *, unattended: bool
+) -> None:
+    """Seal the store under a new key: new custodians with new shares, a passphrase, or a token. The old ones open old copies only."""
+    if unattended and token_label is not None:
+        raise click.UsageError("--unattended is a passphrase, --token is not; say one of them")
     if new_passphrase_file is not None and not unattended:
         raise click.UsageError("--new-passphrase-file goes with --unattended")
-    if not unattended:
+    if not unattended and token_label is None:
         _change(
             directory,
             language,
@@ -178,14 +202,28 @@ def rotate_kek_command(directory: Path, language: str, new_passphrase_file: Path
         sealed = read_store(layout.store)
         with changing(layout):
             opened = open_anyhow(sealed, directory, language)
-            passphrase = (
-                read_passphrase(new_passphrase_file)
-                if new_passphrase_file is not None
-                else find_passphrase(directory, os.environ)
+            kek = (
+                _kek_for_passphrase(directory, new_passphrase_file)
+                if token_label is None
+                else _kek_for_token(token_label)
             )
-            kek = kek_from_passphrase(passphrase, secrets.token_bytes)
             replace_store(layout, Opened(keys=opened.keys, kek=kek))
-    click.echo(f"{opened.keys.module_id}: sealed under the passphrase, key check value {kek.kcv}")
+    under = "the passphrase" if token_label is None else f"a key in the token {token_label}"
+    click.echo(f"{opened.keys.module_id}: sealed under {under}, key check value {kek.kcv}")
+
+
+def _kek_for_passphrase(directory: Path, new_passphrase_file: Path | None) -> Kek:
+    passphrase = (
+        find_passphrase(directory, os.environ) if new_passphrase_file is None else read_passphrase(new_passphrase_file)
+    )
+    return kek_from_passphrase(passphrase, secrets.token_bytes)
+
+
+def _kek_for_token(label: str) -> Kek:
+    access = token_access(os.environ)
+    made = kek_for_token(access, label, secrets.token_bytes)
+    # The very way by which the module will start, before the old way is gone.
+    return kek_from_token(access, Header(origin=made.origin, kcv=made.kcv))
 
 
 @click.command("upgrade")

@@ -7,6 +7,7 @@ import click
 
 from cli import context
 from cli.archive import archive_command, archived_command
+from cli.module_call import ModuleCallError
 from cli.settlement import close_days_command, totals_command
 from ledger.check import check
 from ledger.errors import SchemaTooNew, SchemaTooOld
@@ -37,6 +38,9 @@ def check_command(*, without_module: bool, days: int) -> None:
 
     Prints one JSON object; the exit code is 0 only if everything agrees. Sales may go on meanwhile, but then the module may have
     minted more than the ledger's snapshot shows: run it when nothing is on its way.
+
+    With several modules in the configuration all of them are asked, and a sale that two of them minted counts once. While one does
+    not answer nothing is said to agree.
     """
     engine = context.engine()
     try:
@@ -46,8 +50,11 @@ def check_command(*, without_module: bool, days: int) -> None:
     if without_module:
         report = check(engine, None)
     else:
-        module_days = context.module_days(context.last_days(days))
-        report = check(engine, context.module_counters(), module_days)
+        reading = context.read_modules(context.last_days(days))
+        try:
+            report = check(engine, reading.counters, reading.module_days, reading.several)
+        except ModuleCallError as error:
+            raise click.ClickException(str(error)) from error
     click.echo(json.dumps(report.as_json(), indent=2))
     if not report.agree:
         raise SystemExit(1)

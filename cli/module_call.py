@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+from dataclasses import dataclass
 from pathlib import Path
 
 from messages.security_module import FrameReader, Refused, Reply, Request, decode_reply, encode_request
@@ -18,6 +19,15 @@ class ModuleCallError(Exception):
     """The module could not be asked, or refused."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Whom we trust and who we are: PEM files, and the name that the module's certificate must carry."""
+
+    ca_file: Path
+    client_pem: Path
+    server_name: str
+
+
 def ask(directory: Path, host: str, port: int, role: Role, request: Request) -> Reply:
     """Ask one question.
 
@@ -32,12 +42,18 @@ def ask(directory: Path, host: str, port: int, role: Role, request: Request) -> 
         ModuleCallError: no answer, or a refusal.
     """
     layout = Layout(directory)
+    caller = Caller(ca_file=layout.authority, client_pem=layout.client(role.value), server_name="localhost")
+    return ask_as(caller, host, port, request)
+
+
+def ask_as(caller: Caller, host: str, port: int, request: Request) -> Reply:
+    """Ask one question with given certificates; otherwise as `ask`."""
     try:
-        tls = ssl.create_default_context(cafile=str(layout.authority))
-        tls.load_cert_chain(str(layout.client(role.value)))
+        tls = ssl.create_default_context(cafile=str(caller.ca_file))
+        tls.load_cert_chain(str(caller.client_pem))
         with (
             socket.create_connection((host, port), TIMEOUT_SECONDS) as raw,
-            tls.wrap_socket(raw, server_hostname="localhost") as link,
+            tls.wrap_socket(raw, server_hostname=caller.server_name) as link,
         ):
             link.sendall(encode_request(1, request))
             reply = _read_reply(link)

@@ -1,6 +1,7 @@
 """What the security module says of a day, and of its clock: ``eudora security-module proof`` and ``clock accept``."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime
 from typing import Any
@@ -10,6 +11,7 @@ import click
 from cli.module_call import ModuleCallError, ask
 from cli.processes import read_run_file
 from config.home import eudora_home
+from config.settings import load
 from messages.security_module import (
     IDS_PER_REQUEST_MAX,
     AcceptClock,
@@ -64,8 +66,50 @@ def _ask_running(role: Role, request: Request) -> Reply:
 @click.option("--day", type=click.DateTime(["%Y-%m-%d"]), required=True, help="Local day of the module.")
 @click.option("--ids", "with_ids", is_flag=True, help="Also list every request.")
 def proof_command(day: datetime, *, with_ids: bool) -> None:
-    """Say what the module minted on a day, by register: what the ledger must have sold. Prints one JSON object."""
-    mints = read_mints(_ask_running, day.date())
+    """Say what was minted on a day, by register: what the ledger must have sold. Prints one JSON object.
+
+    With several modules in the configuration all of them are asked; a request that two of them minted counts once. The exit code is 1
+    while one of them does not answer.
+    """
+    mints, by_module, away = _read_day(day.date())
+    proof: dict[str, Any] = {"day": day.date().isoformat(), "registers": _sums(mints)}
+    if by_module:
+        proof["modules"] = {name: _sums(of_module) for name, of_module in by_module.items()}
+        requests = Counter(mint.request_id for of_module in by_module.values() for mint in of_module)
+        proof["minted_by_several"] = sum(count > 1 for count in requests.values())
+        proof["away"] = away
+    if with_ids:
+        proof["ids"] = [{"id": mint.request_id, "register": mint.register_id} for mint in mints]
+    click.echo(json.dumps(proof, indent=2))
+    if away:
+        raise SystemExit(1)
+
+
+def _read_day(day: date) -> tuple[list[MintRecord], dict[str, list[MintRecord]], dict[str, str]]:
+    """Return each mint of the day once, then by module where there are several, and why others do not answer."""
+    # Not at the top: it would load the ledger, which is not on the module's machine.
+    from cli.several_modules import modules_to_ask
+
+    modules = modules_to_ask(load().security_module)
+    if len(modules) == 1:
+        return read_mints(_ask_running, day), {}, {}
+    by_module: dict[str, list[MintRecord]] = {}
+    away: dict[str, str] = {}
+    for name, ask_module in modules.items():
+        try:
+            by_module[name] = read_mints(ask_module, day)
+        except ModuleCallError as error:
+            away[name] = str(error)
+    # Two modules that were told different things under one id minted twice.
+    once = {
+        (mint.request_id, mint.register_id, mint.tokens, mint.units_tenths): mint
+        for of_module in by_module.values()
+        for mint in of_module
+    }
+    return list(once.values()), by_module, away
+
+
+def _sums(mints: Sequence[MintRecord]) -> list[dict[str, int]]:
     registers: dict[int, dict[str, int]] = {}
     for mint in mints:
         sums = registers.setdefault(
@@ -74,13 +118,7 @@ def proof_command(day: datetime, *, with_ids: bool) -> None:
         sums["requests"] += 1
         for name in ("tokens", "units_tenths", "charged_centavos"):
             sums[name] += getattr(mint, name)
-    proof: dict[str, Any] = {
-        "day": day.date().isoformat(),
-        "registers": [{"register": register, **sums} for register, sums in sorted(registers.items())],
-    }
-    if with_ids:
-        proof["ids"] = [{"id": mint.request_id, "register": mint.register_id} for mint in mints]
-    click.echo(json.dumps(proof, indent=2))
+    return [{"register": register, **sums} for register, sums in sorted(registers.items())]
 
 
 @click.group("clock")

@@ -43,7 +43,9 @@ def _with_inner(path: str, model: type[BaseModel]) -> Iterator[tuple[str, type[B
     for name, field in model.model_fields.items():
         inner = _model_of(field.annotation)
         if inner is not None and not _is_list(field.annotation):
-            yield from _with_inner(f"{path}.{name}", inner)
+            yield from _with_inner(
+                f"{path}.{name}.<id>" if get_origin(field.annotation) is dict else f"{path}.{name}", inner
+            )
 
 
 def _is_key(path: str, name: str, field: FieldInfo) -> bool:

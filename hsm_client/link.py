@@ -5,7 +5,7 @@ joins the two with an endpoint and a clock. The path of a request does not pass 
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint
@@ -15,8 +15,7 @@ from hsm_client.connection import Connection, ConnectionFactory
 from hsm_client.limits import LinkLimits, backoff_seconds
 from hsm_client.link_states import new_link_machine
 from hsm_client.observer import LinkObserver, LinkState
-from hsm_client.session import ClientSession, RemoteProtocolError
-from messages.security_module import Identify, IdentifyReply, Refused, Reply, Request
+from hsm_client.session import ClientSession, ModuleWire, RemoteProtocolError, Wire
 
 SWEEP_SECONDS_MIN = 0.01
 """Expired requests are looked for at most a hundred times a second: the search walks over all that is under way."""
@@ -25,7 +24,7 @@ SWEEP_SECONDS_MIN = 0.01
 class Waiter(Protocol):
     """Whoever sent a request. Exactly one of these is called, once."""
 
-    def answered(self, reply: Reply) -> None:
+    def answered(self, reply: Any) -> None:
         """The module answered, perhaps by a refusal."""
 
     def unwritten(self) -> None:
@@ -48,6 +47,7 @@ class Link:
         random: draws evenly from [0, 1), for the jitter.
         limits: see there.
         observer: is told what happens.
+        wire: the module's language; None: our own module's. Not shared with another link.
         on_change: called without arguments whenever `is_usable` or `is_suspect` may have changed.
     """
 
@@ -61,6 +61,7 @@ class Link:
         limits: LinkLimits,
         observer: LinkObserver,
         on_change: Callable[[], None],
+        wire: Wire | None = None,
     ) -> None:
         self.name = name
         self.state = LinkState.DOWN
@@ -68,8 +69,9 @@ class Link:
         """Whether requests may be sent."""
         self.is_suspect = False
         """Whether a request was not answered in time and nothing at all was heard since."""
-        self.identity: IdentifyReply | None = None
+        self.identity: Any = None
         """Who the module said it is, last time it was asked."""
+        self._wire: Wire = wire or ModuleWire()
         self._endpoint = endpoint
         self._clock = clock
         self._random = random
@@ -109,7 +111,7 @@ class Link:
         self._machine.stop()
         return stopped
 
-    def send(self, request: Request, waiter: Waiter, timeout_seconds: float) -> None:
+    def send(self, request: Any, waiter: Waiter, timeout_seconds: float) -> None:
         """Send *request* on a usable link; all requests of one turn of the reactor leave in one write.
 
         Raises:
@@ -241,15 +243,16 @@ class Link:
             else:
                 waiter.lost()
 
-    def probed(self, reply: Reply) -> None:
+    def probed(self, reply: Any) -> None:
         """From the probe: the module answered who it is, or that it will not say."""
         self._probe_is_out = False
-        if isinstance(reply, IdentifyReply):
-            self.identity = reply
+        refusal = self._wire.refusal(reply)
+        if refusal is None:
+            self.identity = self._wire.identity(reply) or self.identity
             if self.state is LinkState.IDENTIFYING:
                 self._machine.identified()
-        elif isinstance(reply, Refused) and self.state is LinkState.IDENTIFYING:
-            self._drop(f"not identified: {reply.status.code} {reply.status.meaning}")
+        elif self.state is LinkState.IDENTIFYING:
+            self._drop(f"not identified: {refusal}")
 
     def probe_expired(self) -> None:
         """From the probe: no answer."""
@@ -258,9 +261,11 @@ class Link:
     # --- inside -----------------------------------------------------------------------------------------------------------
 
     def _new_session(self) -> ClientSession[Waiter]:
-        return ClientSession(in_flight_max=self._limits.in_flight_max, abandoned_max=self._limits.abandoned_max)
+        return ClientSession(
+            in_flight_max=self._limits.in_flight_max, abandoned_max=self._limits.abandoned_max, wire=self._wire
+        )
 
-    def _submit(self, request: Request, waiter: Waiter, timeout_seconds: float, *, is_probe: bool = False) -> None:
+    def _submit(self, request: Any, waiter: Waiter, timeout_seconds: float, *, is_probe: bool = False) -> None:
         expires_at_seconds = self._clock.seconds() + timeout_seconds
         frame = self._session.send(request, waiter, expires_at_seconds=expires_at_seconds, is_probe=is_probe)
         self._outgoing.append(frame)
@@ -312,7 +317,8 @@ class Link:
     def _probe(self, timeout_seconds: float) -> None:
         if not self._probe_is_out and self._connection is not None:
             self._probe_is_out = True
-            self._submit(Identify(), _Probe(self), timeout_seconds, is_probe=True)
+            request = self._wire.probe(is_first=self.state is LinkState.IDENTIFYING)
+            self._submit(request, _Probe(self), timeout_seconds, is_probe=True)
 
     def _ping_if_quiet(self) -> None:
         self._ping_call = self._clock.callLater(self._limits.ping_interval_seconds, self._ping_if_quiet)
@@ -368,7 +374,7 @@ class _Probe:
     def __init__(self, link: Link) -> None:
         self._link = link
 
-    def answered(self, reply: Reply) -> None:
+    def answered(self, reply: Any) -> None:
         self._link.probed(reply)
 
     def unwritten(self) -> None:

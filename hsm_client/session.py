@@ -5,7 +5,7 @@ its own request or to nobody.
 """
 
 from collections.abc import Iterator
-from typing import Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from messages.security_module import (
     AcceptClock,
@@ -79,6 +79,56 @@ class RemoteProtocolError(Exception):
     """The module broke the protocol: nothing on this link can be trusted any more, drop it."""
 
 
+class Wire(Protocol):
+    """The language of a kind of module: how requests become frames and frames become answers. One for each link."""
+
+    def encode(self, correlation_id: int, request: Any) -> bytes:
+        """Return the frame of a request."""
+
+    def decode(self, body: bytes) -> tuple[int, Any]:
+        """Return correlation id and answer of a frame without its length; `LinkError` if it cannot be read."""
+
+    def check(self, request: Any, reply: Any) -> None:
+        """Raise `RemoteProtocolError` for an answer to another kind of question."""
+
+    def probe(self, *, is_first: bool) -> Any:
+        """Return the request that a link asks at its beginning, and later to hear whether it lives."""
+
+    def identity(self, reply: Any) -> Any:
+        """Return what the answer to a probe says of the module, None if nothing new."""
+
+    def refusal(self, reply: Any) -> str | None:
+        """Return why a probe was refused, None if it was not."""
+
+
+class ModuleWire:
+    """The language of this project's own security module."""
+
+    def encode(self, correlation_id: int, request: Request) -> bytes:
+        """See `Wire`."""
+        return encode_request(correlation_id, request)
+
+    def decode(self, body: bytes) -> tuple[int, Reply]:
+        """See `Wire`."""
+        return decode_reply(body)
+
+    def check(self, request: Request, reply: Reply) -> None:
+        """See `Wire`."""
+        _check_answers(request, reply)
+
+    def probe(self, *, is_first: bool) -> Request:
+        """See `Wire`."""
+        return Identify()
+
+    def identity(self, reply: Reply) -> IdentifyReply | None:
+        """See `Wire`."""
+        return reply if isinstance(reply, IdentifyReply) else None
+
+    def refusal(self, reply: Reply) -> str | None:
+        """See `Wire`."""
+        return f"{reply.status.code} {reply.status.meaning}" if isinstance(reply, Refused) else None
+
+
 class ClientSession(Generic[W]):
     """Pairs requests with answers on one connection.
 
@@ -87,13 +137,15 @@ class ClientSession(Generic[W]):
     Args:
         in_flight_max: see `hsm_client.limits.LinkLimits`.
         abandoned_max: likewise.
+        wire: the module's language; None: our own module's.
     """
 
-    __slots__ = ("_abandoned", "_abandoned_max", "_in_flight", "_in_flight_max", "_reader", "next_id")
+    __slots__ = ("_abandoned", "_abandoned_max", "_in_flight", "_in_flight_max", "_reader", "_wire", "next_id")
 
-    def __init__(self, *, in_flight_max: int, abandoned_max: int) -> None:
+    def __init__(self, *, in_flight_max: int, abandoned_max: int, wire: Wire | None = None) -> None:
+        self._wire: Wire = wire or ModuleWire()
         self._reader = FrameReader()
-        self._in_flight: dict[int, tuple[W, Request, float]] = {}
+        self._in_flight: dict[int, tuple[W, Any, float]] = {}
         self._in_flight_max = in_flight_max
         # Ids given up on, so that their late answers are told from answers to what was never asked.
         self._abandoned: set[int] = set()
@@ -111,7 +163,7 @@ class ClientSession(Generic[W]):
         """Whether the module owes so many answers that the link is to be dropped."""
         return len(self._abandoned) > self._abandoned_max
 
-    def send(self, request: Request, waiter: W, *, expires_at_seconds: float, is_probe: bool = False) -> bytes:
+    def send(self, request: Any, waiter: W, *, expires_at_seconds: float, is_probe: bool = False) -> bytes:
         """Take a request under way.
 
         Args:
@@ -130,12 +182,12 @@ class ClientSession(Generic[W]):
         if len(self._in_flight) >= self._in_flight_max and not is_probe:
             raise InFlightLimitError
         correlation_id = self.next_id
-        frame = encode_request(correlation_id, request)
+        frame = self._wire.encode(correlation_id, request)
         self.next_id = correlation_id + 1
         self._in_flight[correlation_id] = (waiter, request, expires_at_seconds)
         return frame
 
-    def receive(self, data: bytes) -> Iterator[tuple[W | None, Reply]]:
+    def receive(self, data: bytes) -> Iterator[tuple[W | None, Any]]:
         """Take octets, cut anywhere, and yield each answer with its waiter; None stands for one that came too late.
 
         Raises:
@@ -143,10 +195,10 @@ class ClientSession(Generic[W]):
         """
         try:
             for body in self._reader.receive(data):
-                correlation_id, reply = decode_reply(body)
+                correlation_id, reply = self._wire.decode(body)
                 entry = self._in_flight.get(correlation_id)
                 if entry is not None:
-                    _check_answers(entry[1], reply)
+                    self._wire.check(entry[1], reply)
                     del self._in_flight[correlation_id]
                     yield entry[0], reply
                 elif correlation_id in self._abandoned:

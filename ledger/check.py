@@ -7,7 +7,7 @@ meanwhile do not disturb; only the module's counters are of their own moment.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, text
 
@@ -20,11 +20,13 @@ from ledger.module_proof import (
     find_minted_without_sale,
     find_posted_without_mint,
 )
+from ledger.several_modules import RegisterCount, SeveralModules, Sum, minted_again
 
 DIFFERENCES_PER_CHECK_MAX = 100
 """A broken ledger would fill the report; what matters is which checks fail and where to start looking."""
 
 COUNTERS_CHECK = "module-counters-equal-posted-tokens"
+ANSWERED_CHECK = "every-module-answered"
 
 _TOKENS_BY_REGISTER = text("""
     SELECT register_id, state, count(*) AS tokens, sum(units_tenths)::bigint AS units_tenths FROM (
@@ -34,18 +36,6 @@ _TOKENS_BY_REGISTER = text("""
         WHERE units_tenths > 0
     ) AS minted GROUP BY register_id, state
 """)
-
-
-class RegisterCount(Protocol):
-    """What a key register of the security module says it minted since it exists, as the module's own reply has it."""
-
-    @property
-    def tokens(self) -> int:
-        """How many tokens."""
-
-    @property
-    def units_tenths(self) -> int:
-        """Their units together."""
 
 
 class CheckResult(NamedTuple):
@@ -80,7 +70,10 @@ class CheckReport:
 
 
 def check(
-    engine: Engine, counters: Mapping[int, RegisterCount] | None, module_days: ModuleDays | None = None
+    engine: Engine,
+    counters: Mapping[int, RegisterCount] | None,
+    module_days: ModuleDays | None = None,
+    several: SeveralModules | None = None,
 ) -> CheckReport:
     """Prove the ledger.
 
@@ -89,6 +82,8 @@ def check(
         counters: by key register, read from the security module while no sale is on its way; None: not compared. A sale that
             is still reserved may have been minted, so its tokens are allowed for.
         module_days: what the module minted on some days, read before; None: not compared one by one.
+        several: where there are several modules, what counts a sale once that two of them minted, and which are away. While one is
+            away nothing agrees: what it minted cannot be compared, and a sale that no other minted may be its own.
 
     Raises:
         sqlalchemy.exc.DBAPIError: the database cannot be reached.
@@ -103,43 +98,52 @@ def check(
             rows = connection.execute(text(f"{question} LIMIT {DIFFERENCES_PER_CHECK_MAX}")).mappings().all()
             checks.append(CheckResult(name, not rows, is_run=True))
             differences += [{"check": name, **{key: _plain(value) for key, value in row.items()}} for row in rows]
-        found = [] if counters is None else _compare_counters(connection, counters)
+        found = [] if counters is None else _compare_counters(connection, counters, several)
         minted = [] if module_days is None else find_minted_without_sale(connection, module_days)
-        posted = [] if module_days is None else find_posted_without_mint(connection, module_days)
+        is_posted_run = module_days is not None and not (several is not None and several.away)
+        posted = find_posted_without_mint(connection, module_days) if is_posted_run and module_days else []
+    away = (
+        []
+        if several is None
+        else [{"check": ANSWERED_CHECK, "module": each, "why": why} for each, why in several.away.items()]
+    )
+    checks.append(CheckResult(ANSWERED_CHECK, not away, is_run=counters is not None))
     checks.append(CheckResult(COUNTERS_CHECK, not found, is_run=counters is not None))
     checks.append(CheckResult(MINTED_CHECK, not minted, is_run=module_days is not None))
-    checks.append(CheckResult(POSTED_CHECK, not posted, is_run=module_days is not None))
-    differences += found + minted[:DIFFERENCES_PER_CHECK_MAX] + posted[:DIFFERENCES_PER_CHECK_MAX]
+    checks.append(CheckResult(POSTED_CHECK, not posted, is_run=is_posted_run))
+    differences += away + found + minted[:DIFFERENCES_PER_CHECK_MAX] + posted[:DIFFERENCES_PER_CHECK_MAX]
     return CheckReport(agree=not differences, checks=tuple(checks), differences=tuple(differences))
 
 
-def _compare_counters(connection: Connection, counters: Mapping[int, RegisterCount]) -> list[dict[str, Any]]:
+def _compare_counters(
+    connection: Connection, counters: Mapping[int, RegisterCount], several: SeveralModules | None
+) -> list[dict[str, Any]]:
     sold = {
         (row.register_id, row.state): (row.tokens, row.units_tenths) for row in connection.execute(_TOKENS_BY_REGISTER)
     }
     differences = []
     for register_id in sorted(counters.keys() | {register_id for register_id, _state in sold}):
         counted = counters.get(register_id)
+        again = Sum(0, 0) if several is None else minted_again(connection, several, register_id)
         minted_tokens, minted_units = (0, 0) if counted is None else (counted.tokens, counted.units_tenths)
+        minted_tokens, minted_units = minted_tokens - again.tokens, minted_units - again.units_tenths
         posted_tokens, posted_units = sold.get((register_id, "posted"), (0, 0))
         open_tokens, open_units = sold.get((register_id, "reserved"), (0, 0))
-        if (
-            posted_tokens <= minted_tokens <= posted_tokens + open_tokens
-            and posted_units <= minted_units <= posted_units + open_units
-        ):
+        # What a module that is away minted is missing from the sum, so then only too much is a difference.
+        is_enough = (posted_tokens <= minted_tokens and posted_units <= minted_units) or (several and several.away)
+        if is_enough and minted_tokens <= posted_tokens + open_tokens and minted_units <= posted_units + open_units:
             continue
-        differences.append(
-            {
-                "check": COUNTERS_CHECK,
-                "register_id": register_id,
-                "minted_tokens": minted_tokens,
-                "posted_tokens": posted_tokens,
-                "reserved_tokens": open_tokens,
-                "minted_units_tenths": minted_units,
-                "posted_units_tenths": posted_units,
-                "reserved_units_tenths": open_units,
-            }
-        )
+        difference = {
+            "check": COUNTERS_CHECK,
+            "register_id": register_id,
+            "minted_tokens": minted_tokens,
+            "posted_tokens": posted_tokens,
+            "reserved_tokens": open_tokens,
+            "minted_units_tenths": minted_units,
+            "posted_units_tenths": posted_units,
+            "reserved_units_tenths": open_units,
+        }
+        differences.append(difference if several is None else {**difference, "minted_again_tokens": again.tokens})
     return differences
 
 

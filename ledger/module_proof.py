@@ -6,7 +6,7 @@ recorded by then has its sale in the later snapshot.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from typing import Any, Protocol
 
@@ -49,10 +49,12 @@ class ModuleDays:
     Attributes:
         minted: by local day of the module.
         were_minted: tells which of some ids were ever minted; asked after the ledger was read.
+        minted_by: names of the modules that minted an id on these days, where there are several.
     """
 
     minted: Mapping[date, Sequence[Minted]]
     were_minted: Callable[[Sequence[int]], Iterable[int]]
+    minted_by: Mapping[int, Sequence[str]] = field(default_factory=dict)
 
 
 # What is not exactly as it was minted; the rest is not of interest.
@@ -100,6 +102,9 @@ def find_minted_without_sale(connection: Connection, days: ModuleDays) -> list[d
                 "units": [each.units_tenths for each in some],
             }
             found += [_orphan(day, row) for row in connection.execute(_NOT_SOLD, asked)]
+    for orphan in found:
+        if orphan["request_id"] in days.minted_by:
+            orphan["modules"] = list(days.minted_by[orphan["request_id"]])
     return found
 
 

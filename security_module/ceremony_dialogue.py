@@ -13,7 +13,15 @@ from security_module.custody import Opened, fingerprint
 from security_module.dialogue import Aborted, Ask, Clear, Dialogue, Refused, Show, ask
 from security_module.key_entry import alone, changed_limits, describe, enter_mac_key, enter_vending_key, yes
 from security_module.registers import Approver, ModuleKeys, Sender
-from security_module.sealed_store import FROM_SHARES, Header, Kek, RandomOctets, StoreError, kek_for_custodians
+from security_module.sealed_store import (
+    FROM_SHARES,
+    FROM_TOKEN,
+    Header,
+    Kek,
+    RandomOctets,
+    StoreError,
+    kek_for_custodians,
+)
 from security_module.shares import CUSTODIANS_MAX, THRESHOLD_MIN, Share, ShareError, read_share
 from vending.secret import Secret
 
@@ -319,6 +327,8 @@ def write_protocol(say: Say, what: str, officer: str, names: Sequence[str], open
         custodians = origin["custodians"]
         custody = say("of", threshold=origin["threshold"], total=len(custodians), set=origin["set"])
         held = [f"  {each['index']}  {each['name']}  {each['digest']}" for each in custodians]
+    elif origin["source"] == FROM_TOKEN:
+        custody, held = say("in_token", token=origin["token"]), []
     else:
         custody, held = say("unattended"), []
     width = 32

@@ -234,6 +234,10 @@ _TEXTS = {
         "units and money in a day/in all, least money for a unit, and until when it mints.\n"
         "Units in tenths, money in centavos; - is no limit.",
     ),
+    "in_token": (
+        "arranque sin personas (llave en el token PKCS#11 {token})",
+        "unattended start (key in the PKCS#11 token {token})",
+    ),
     "print": ("Huella de los registros", "Fingerprint of the registers"),
     "signatures": ("Firmas", "Signatures"),
 }

@@ -29,6 +29,7 @@ from security_module.registers import (
 from security_module.roles import Role
 from security_module.sealed_store import (
     FROM_SHARES,
+    FROM_TOKEN,
     SCRYPT_LOG2_N_MAX,
     SCRYPT_P,
     SCRYPT_R,
@@ -65,13 +66,14 @@ def read_passphrase(path: Path, *, is_credential: bool = False) -> Secret[bytes]
     Raises:
         StoreError: missing, readable by others, or too short.
     """
-    passphrase = _read_private(path, 0o037 if is_credential else 0o077).rstrip(b"\r\n")
+    passphrase = read_private(path, 0o037 if is_credential else 0o077).rstrip(b"\r\n")
     if len(passphrase) < PASSPHRASE_OCTETS_MIN:
         raise StoreError(f"{path}: a passphrase has at least {PASSPHRASE_OCTETS_MIN} octets")
     return Secret(passphrase)
 
 
-def _read_private(path: Path, forbidden: int = 0o077) -> bytes:
+def read_private(path: Path, forbidden: int = 0o077) -> bytes:
+    """Read a file that nobody else may read; `StoreError` if it is missing, or has one of the mode bits in *forbidden*."""
     try:
         with path.open("rb") as file:
             status = os.fstat(file.fileno())
@@ -126,17 +128,19 @@ def unseal_with_passphrase(sealed: bytes, passphrase: Secret[bytes]) -> ModuleKe
     header = read_header(sealed)
     if header.source == FROM_SHARES:
         raise NeedsCustodians(f"the key store opens with {header.threshold} shares of its custodians")
+    if header.source == FROM_TOKEN:
+        raise StoreError("the key store opens with a PKCS#11 token, not with a passphrase")
     return unseal(sealed, header.kek_from_passphrase(passphrase))
 
 
 def read_store(path: Path) -> bytes:
     """Read the sealed file; `StoreError` if it is missing, too large, or open to others."""
-    return _read_private(path)
+    return read_private(path)
 
 
 def load(path: Path, passphrase: Secret[bytes]) -> ModuleKeys:
     """Read and decrypt the store at *path* with a passphrase; `StoreError` if it cannot be used."""
-    return unseal_with_passphrase(_read_private(path), passphrase)
+    return unseal_with_passphrase(read_private(path), passphrase)
 
 
 def _unseal_version_1(sealed: bytes, passphrase: Secret[bytes]) -> ModuleKeys:

@@ -41,10 +41,18 @@ from security_module.macs import MacBook
 from security_module.mint_log import MintLog
 from security_module.minting import Mint
 from security_module.registers import ModuleKeys
-from security_module.sealed_store import FROM_SHARES, STORE_VERSION, Kek, read_header, version_of
+from security_module.sealed_store import (
+    FROM_PASSPHRASE,
+    FROM_SHARES,
+    FROM_TOKEN,
+    Kek,
+    read_header,
+    version_of,
+)
 from security_module.server import Links, ModuleFactory, stop
 from security_module.session import Module
 from security_module.session_keys import SessionKeys
+from security_module.token_kek import kek_from_token, token_access
 from sts.tables import PRODUCTION, load_tables
 from vending.secret import Secret
 
@@ -83,16 +91,25 @@ def find_passphrase(directory: Path, environment: Mapping[str, str]) -> Secret[b
     return read_passphrase(path, is_credential=credentials is not None and path.parent == Path(credentials))
 
 
+def opened_by(sealed: bytes) -> str:
+    """Return what opens a store, as its header says: `FROM_PASSPHRASE`, `FROM_SHARES` or `FROM_TOKEN`."""
+    return FROM_PASSPHRASE if version_of(sealed) == 1 else read_header(sealed).source
+
+
 def open_keys(directory: Path, environment: Mapping[str, str]) -> ModuleKeys:
     """Open the sealed store of *directory* without people.
 
     Raises:
         NeedsCustodians: it is sealed under shares.
-        StoreError: missing, damaged, readable by others, or the passphrase is wrong.
+        StoreError: missing, damaged, readable by others, or the passphrase is wrong, or the token refuses.
     """
     sealed = read_store(Layout(directory).store)
-    if version_of(sealed) == STORE_VERSION and (header := read_header(sealed)).source == FROM_SHARES:
-        raise NeedsCustodians(f"{directory}: sealed under {header.threshold} shares of its custodians (--unseal)")
+    source = opened_by(sealed)
+    if source == FROM_SHARES:
+        threshold = read_header(sealed).threshold
+        raise NeedsCustodians(f"{directory}: sealed under {threshold} shares of its custodians (--unseal)")
+    if source == FROM_TOKEN:
+        return unseal(sealed, kek_from_token(token_access(environment), read_header(sealed)))
     return unseal_with_passphrase(sealed, find_passphrase(directory, environment))
 
 
@@ -197,7 +214,7 @@ def run(directory: Path, *, host: str, port: int, run_file: Path | None, kek: Ke
         host: address to listen on.
         port: 0 takes a free one.
         run_file: where to write ``{"host", "port", "pid"}`` once listening; removed at the end. None: nowhere.
-        kek: rebuilt from the custodians' shares; None: the store opens with a passphrase.
+        kek: rebuilt from the custodians' shares; None: the store opens with a passphrase or a token.
 
     Raises:
         StoreError: the keys cannot be opened.
@@ -210,13 +227,13 @@ def run(directory: Path, *, host: str, port: int, run_file: Path | None, kek: Ke
     harden()
     _configure_logging()
     layout = Layout(directory)
-    keys = open_keys(directory, os.environ) if kek is None else unseal(read_store(layout.store), kek)
+    sealed = read_store(layout.store)
+    keys = open_keys(directory, os.environ) if kek is None else unseal(sealed, kek)
     with _only_process(layout.lock):
         mint_log = open_mint_log(layout, keys)
         try:
-            mint_log.start(
-                to_public_document(keys), module=keys.module_id, unsealed_by="custodians" if kek else "passphrase"
-            )
+            unsealed_by = "custodians" if kek else opened_by(sealed)
+            mint_log.start(to_public_document(keys), module=keys.module_id, unsealed_by=unsealed_by)
             _serve(reactor, layout, keys, mint_log, host, port, run_file)  # type: ignore[arg-type]
             mint_log.stop()
         finally:

@@ -34,6 +34,7 @@ TAG_OCTETS = 16
 NONCE_OCTETS = 12
 FROM_PASSPHRASE = "passphrase"  # noqa: S105
 FROM_SHARES = "shares"
+FROM_TOKEN = "pkcs11"  # noqa: S105
 
 _KEY_OCTETS = 32
 _SALT_OCTETS = 16
@@ -125,6 +126,10 @@ class Header:
         origin = self.origin
         if self.source == FROM_PASSPHRASE:
             is_whole = isinstance(origin["log2_n"], int) and len(bytes.fromhex(origin["salt"])) == _SALT_OCTETS
+        elif self.source == FROM_TOKEN:
+            is_whole = isinstance(origin["token"], str) and all(
+                bytes.fromhex(origin[each]) for each in ("key_id", "iv", "wrapped")
+            )
         else:
             is_whole = (
                 self.source == FROM_SHARES
@@ -137,7 +142,7 @@ class Header:
 
     @property
     def source(self) -> str:
-        """`FROM_PASSPHRASE` or `FROM_SHARES`."""
+        """`FROM_PASSPHRASE`, `FROM_SHARES` or `FROM_TOKEN`."""
         return str(self.origin["source"])
 
     @property
@@ -167,15 +172,17 @@ class Header:
         """
         for share in shares:
             self.custodian(share)
-        return self._proved(Kek(key=_expand(combine(shares), self.origin["set"]), origin=self.origin))
+        return self.proved(Kek(key=_expand(combine(shares), self.origin["set"]), origin=self.origin))
 
     def kek_from_passphrase(self, passphrase: Secret[bytes]) -> Kek:
         """Rebuild the KEK and prove it; `StoreError` if the passphrase is wrong."""
-        return self._proved(_stretch(self.origin, passphrase))
+        return self.proved(_stretch(self.origin, passphrase))
 
-    def _proved(self, kek: Kek) -> Kek:
+    def proved(self, kek: Kek) -> Kek:
+        """Return *kek* if it has the check value that stands in the header; `StoreError` otherwise."""
         if not hmac.compare_digest(kek.kcv, self.kcv):
-            raise StoreError("the key store is damaged or the passphrase is wrong (key check value)")
+            what = "passphrase" if self.source == FROM_PASSPHRASE else "key to it"
+            raise StoreError(f"the key store is damaged or the {what} is wrong (key check value)")
         return kek
 
 

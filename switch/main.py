@@ -5,7 +5,6 @@ Read it as a map. A frame goes listener -> exchange -> recharge -> (batcher -> l
 
 import contextlib
 import gc
-import random
 import signal
 import sys
 import time
@@ -27,9 +26,6 @@ from twisted.python.threadpool import ThreadPool
 from config.settings import Settings, load
 from config.state_files import write_run_file
 from config.switch import SwitchSection
-from hsm_client.limits import LinkLimits, PoolLimits
-from hsm_client.pool import SecurityModulePool
-from hsm_client.tls import client_tls, module_endpoint
 from switch.batching import Batcher, Run
 from switch.day_closer import DayCloser
 from switch.http_port import monitoring_site
@@ -39,6 +35,7 @@ from switch.ledger_worker import WorkerSettings
 from switch.log import Event, bind, configure, lines_lost, log
 from switch.meter_queue import MeterQueue
 from switch.metrics import Metrics
+from switch.module import security_module
 from switch.network import KeyServices, Shared
 from switch.network_watch import NetworkWatch
 from switch.networks import Networks, tls_contexts
@@ -116,7 +113,7 @@ class Switch:
         self.metrics.log_lines_lost.set_function(lines_lost)
         self._is_draining = False
         self._batchers: list[Batcher[Any, Any]] = []
-        self._pool = self._module_pool()
+        self._pool = security_module(settings.security_module, reactor, ModuleObserver(self.metrics))
         find_unresolved: Batcher[UnresolvedLook, Sequence[ReservedSale]] = self._batcher("find_unresolved")
         rare = self._rare_batchers("advise", "last_answer", "undelivered", "session_keys")
         self._books = Books(
@@ -312,29 +309,6 @@ class Switch:
         self.metrics.batch_queue.labels(name).set_function(lambda: batcher.waiting_items)
         self._batchers.append(batcher)
         return batcher
-
-    def _module_pool(self) -> SecurityModulePool:
-        section = self._settings.security_module
-        tls = client_tls(
-            ca_pem=section.ca_file.read_bytes(),
-            client_pem=section.client_pem.read_bytes(),
-            server_name=section.server_name,
-        )
-        return SecurityModulePool(
-            [
-                (str(endpoint), module_endpoint(self._reactor, host=endpoint.host, port=endpoint.port, tls=tls))
-                for endpoint in section.endpoints
-            ],
-            clock=self._reactor,
-            random=random.SystemRandom().random,
-            observer=ModuleObserver(self.metrics),
-            link_limits=LinkLimits(
-                connect_timeout_seconds=section.connect_timeout_seconds,
-                ping_interval_seconds=section.ping_interval_seconds,
-                in_flight_max=section.in_flight_max,
-            ),
-            limits=PoolLimits(timeout_seconds=section.request_timeout_seconds),
-        )
 
 
 def run(settings: Settings, *, dsn: str, run_file: Path | None = None, place: Place | None = None) -> None:

@@ -6,7 +6,7 @@ from switch.metrics import Metrics
 
 
 class ModuleObserver:
-    """A `hsm_client.observer.LinkObserver`."""
+    """A `hsm_client.observer.LinkObserver` and `hsm_client.prism.PrismNews`."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
@@ -38,3 +38,19 @@ class ModuleObserver:
     def request_retried(self, link: str) -> None:
         """Count a request that was sent again."""
         self._metrics.module_requests.labels("request", "retried").inc()
+
+    def token_made(self, link: str, request_id: int, *, module_id: str, key_check_value: str, tid: int) -> None:
+        """Write down which module and key made a token: such a service keeps no lists that we could ask for."""
+        log.info(
+            Event.PRISM_TOKEN_MADE,
+            endpoint=link,
+            request_id=request_id,
+            module=module_id,
+            key_check_value=key_check_value,
+            tid=tid,
+        )
+
+    def tid_differs(self, link: str, request_id: int, *, asked: int, got: int) -> None:
+        """Count it and say it: the ledger has another identifier than the token."""
+        self._metrics.module_requests.labels("request", "tid_differs").inc()
+        log.warning(Event.PRISM_TID_DIFFERS, endpoint=link, request_id=request_id, asked=asked, got=got)

@@ -154,7 +154,7 @@ class Books:
 
     def check(self, **arguments: Any) -> CheckReport:
         """The proof."""
-        return check(self.engine, arguments.get("counters"), arguments.get("module_days"))
+        return check(self.engine, arguments.get("counters"), arguments.get("module_days"), arguments.get("several"))
 
     def row(self, statement: str, **values: Any) -> Any:
         """The only row of a query."""
