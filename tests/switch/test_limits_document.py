@@ -11,7 +11,12 @@ from config.security_module import SecurityModuleSection
 from config.switch import SwitchSection
 
 PAGE = Path(__file__).parents[2] / "docs" / "limits.md"
-NOT_LIMITS = {"resolver_interval_seconds", "resolver_age_seconds", "close_days_interval_seconds"}
+NOT_LIMITS = {
+    "resolver_interval_seconds",
+    "resolver_age_seconds",
+    "close_days_interval_seconds",
+    "notices_interval_seconds",
+}
 """How often something is done, which nobody outside can make grow; and caps on money are rules of business, not limits."""
 
 
