@@ -135,22 +135,9 @@ class Switch:
         )
         self._in_flight = InFlight()
         self._lanes = self._notice_lanes(rare["notices"])
-        shared = Shared(
-            module=self._pool,
-            books=self._books,
-            settle=self._settle,
-            in_flight=self._in_flight,
-            meters=MeterQueue(),
-            metrics=self.metrics,
-            reactor=reactor,
-            now=utc_now,
-            monotonic=time.perf_counter,
-            session_keys=KeyServices(step=rare["session_keys"], module=self._pool),
-            teller=self._lanes,
-        )
         self._threads = ThreadPool(minthreads=1, maxthreads=2, name="background")
         self._networks = Networks(
-            shared,
+            self._shared(KeyServices(step=rare["session_keys"], module=self._pool)),
             undelivered=self._undelivered,
             reactor=reactor,
             drain_seconds=settings.switch.drain_seconds,
@@ -159,6 +146,21 @@ class Switch:
         self.reconfigurer = self._make_reconfigurer(read)
         self._day_closer, self._network_watch = self._settlement_chores()
         self._resolver = self._make_resolver(find_unresolved)
+
+    def _shared(self, session_keys: KeyServices) -> Shared:
+        return Shared(
+            module=self._pool,
+            books=self._books,
+            settle=self._settle,
+            in_flight=self._in_flight,
+            meters=MeterQueue(),
+            metrics=self.metrics,
+            reactor=self._reactor,
+            now=utc_now,
+            monotonic=time.perf_counter,
+            session_keys=session_keys,
+            teller=self._lanes,
+        )
 
     def _notice_lanes(self, step: Batcher[Any, Any]) -> NoticeLanes:
         return NoticeLanes(
