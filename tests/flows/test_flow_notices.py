@@ -160,7 +160,7 @@ def listed(*arguments: str) -> list[dict[str, Any]]:
 def test_a_settled_day_is_told_at_least_once_and_every_further_time_as_a_repeat(
     system: RunningSystem, host: Host, books: Books, monitor: Monitor, open_terminal: Callable[..., RawTerminal]
 ) -> None:
-    """Silent, killed in between, refused, retried by a person, accepted: one notice, one STAN, one first copy."""
+    """Silent, killed in between, refused, retried by a person, accepted: whatever happens, one STAN and one first copy of each."""
     terminal, speaker = open_terminal("T0000010"), open_terminal(SPEAKER)
     day = sell(terminal, books)
     answer = speaker.ask(requests.cut_over(speaker.identity, speaker.moment(), day))
@@ -171,30 +171,33 @@ def test_a_settled_day_is_told_at_least_once_and_every_further_time_as_a_repeat(
     host.answer_with = "30"
     system.restart_switch()
     until(lambda: len(host.notices) > copies, "a repeat after the restart")
-    until(lambda: len(listed("--dead")) == 1, "a dead letter")
-    (letter,) = listed("--dead")
-    assert (letter["network"], letter["kind"], letter["code"], letter["reason"]) == (
-        context.ACQUIRER_ID,
-        "settlement",
-        "30",
-        "refused",
-    )
-    until(lambda: monitor.sample("eudora_saf_dead_letters", acquirer=context.ACQUIRER_ID) == 1, "the metric of it")
+    # The town begins with the settled day before its first sale, on which nothing was sold; its own day comes behind that.
+    until(lambda: len(listed("--dead")) == 2, "dead letters")
+    letters = listed("--dead")
+    assert {(each["network"], each["kind"], each["code"], each["reason"]) for each in letters} == {
+        (context.ACQUIRER_ID, "settlement", "30", "refused")
+    }
+    until(lambda: monitor.sample("eudora_saf_dead_letters", acquirer=context.ACQUIRER_ID) == 2, "the metric of them")
     copies = len(host.notices)
     time.sleep(1)
     assert len(host.notices) == copies, "nobody sends a dead letter"
     host.answer_with = "00"
-    retried = saf("retry", str(letter["id"]), "--user", "ana", "--why", "su servidor ya lo acepta")
-    assert "retry by ana: su servidor ya lo acepta" in retried.output
-    until(lambda: books.value("SELECT state FROM network_notice") == "accepted", "its acceptance")
+    for letter in letters:
+        retried = saf("retry", str(letter["id"]), "--user", "ana", "--why", "su servidor ya lo acepta")
+        assert "retry by ana: su servidor ya lo acepta" in retried.output
+    until(lambda: books.value("SELECT count(*) FROM network_notice WHERE state = 'accepted'") == 2, "their acceptance")
     assert listed() == []
     assert host.failures == []
-    assert [notice.mti for notice in host.notices] == ["0520"] + ["0521"] * (len(host.notices) - 1)
-    assert len({(notice.text(11), notice.text(7)) for notice in host.notices}) == 1
-    told = parse_sub_elements(host.notices[-1].text(48))
-    name = first_value(told, "FI")
-    assert first_value(told, "FH") == sha256((context.home() / f"{name}.csv").read_bytes()).hexdigest()
-    assert settlement_day(host.notices[-1].text(15), datetime.now(UTC)) == day  # noqa: TID251 - as a network does
-    assert host.notices[-1].number(88) == PAID_CENTAVOS
+    for letter in letters:
+        copies_of = [notice for notice in host.notices if notice.text(11) == letter["stan"]]
+        assert [notice.mti for notice in copies_of] == ["0520"] + ["0521"] * (len(copies_of) - 1)
+        assert len(copies_of) > 1
+        assert len({notice.text(7) for notice in copies_of}) == 1
+    told = host.notices[-1]
+    elements = parse_sub_elements(told.text(48))
+    path = context.home() / f"{first_value(elements, 'FI')}.csv"
+    assert first_value(elements, "FH") == sha256(path.read_bytes()).hexdigest()
+    assert settlement_day(told.text(15), datetime.now(UTC)) == day  # noqa: TID251 - as a network does
+    assert told.number(88) == PAID_CENTAVOS
     until(lambda: monitor.sample("eudora_saf_dead_letters", acquirer=context.ACQUIRER_ID) == 0, "nothing is left")
     assert monitor.sample("eudora_saf_depth", acquirer=context.ACQUIRER_ID) == 0
