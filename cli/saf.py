@@ -9,8 +9,8 @@ from typing import TypeVar
 
 import click
 
+from cli import signing
 from cli.signing import engine, now
-from ledger.errors import LedgerOutcomeUnknown, LedgerUnavailable, SchemaTooNew, SchemaTooOld
 from ledger.notice_desk import NoticeRefused, NoticeRow, drop, read_notices, retry
 from vending.notice_life import OPEN, NoticeState
 
@@ -82,10 +82,6 @@ def _line(row: NoticeRow) -> str:
 def _ask(question: Callable[[], _Result]) -> _Result:
     """Ask the ledger; what cannot be done ends the command with a sentence."""
     try:
-        return question()
+        return signing.ask(question, "eudora saf list")
     except NoticeRefused as error:
-        raise click.ClickException(str(error)) from error
-    except LedgerOutcomeUnknown as error:
-        raise click.ClickException(f"it is not known whether it was written: see eudora saf list ({error})") from error
-    except (LedgerUnavailable, SchemaTooNew, SchemaTooOld) as error:
         raise click.ClickException(str(error)) from error

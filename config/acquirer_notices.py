@@ -16,10 +16,11 @@ class NoticesSection(Section):
         kinds: which. ``settlement``: the file of a closed day is in its directory (0520, 1520). ``outcome``: what became of a sale whose
             caller was told to ask again, or whose answer did not leave (0220 or 0420, 1220 or 1420). ``adjustment``: two people gave
             something back for a sale (0220, 1220).
-        over_their_links: whether they also go over connections that the network opened, once it signed on there and its MACs are right.
+        over_their_links: whether they also go over connections that the network opened, once it signed on there and its MACs are right. Not
+            where terminals connect by themselves: any of them could be the one that is told.
         answer_timeout_seconds: how long one try waits for its answer.
         backoff_min_seconds: upper bound of the first wait after a try without success; it doubles with every further one, and every wait
-            is drawn evenly between half of its bound and the bound.
+            is drawn evenly below its bound.
         backoff_max_seconds: upper bound of every wait.
         tries_max: a notice that may have left so often becomes a dead letter.
         age_hours_max: a notice older than this becomes a dead letter.
