@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from ledger import adjustments
 from ledger.notice_desk import NoticeRefused, drop, read_notices, retry
-from ledger.notice_lanes import run_notice_items
+from ledger.notice_lanes import _look, _take_late, run_notice_items
 from ledger.settlement_file import SettlementDiffers, write_settlement_file
 from ledger.undelivered import write_undelivered
 from tests.ledger.books import NOW, Books, post_of, void_of
@@ -355,3 +355,28 @@ def test_the_ledger_goes_by_the_table(books: Books, events: list[NoticeEvent]) -
             end(books, notice, event)
         expected = next_state(expected, event) or expected
         assert books.value("SELECT state FROM network_notice") == expected.value
+
+
+@pytest.mark.parametrize("is_analyzed", [False, True])
+def test_a_round_reads_what_is_open_however_many_are_over(books: Books, is_analyzed: bool) -> None:
+    """Notices are kept for ever: each statement of a round and of a late answer goes by an index that has only what it needs."""
+    books.execute(
+        "INSERT INTO network_notice (acquirer_code, kind, subject, facts, state, created_at, counted_from, due_at, ended_at, stan,"
+        " transmitted_at) SELECT 'banco', 'outcome', 'sale ' || n, '{}', 'accepted', now(), now(), now(), now(), lpad(n::text, 6, '0'), now()"
+        " FROM generate_series(1, 20000) AS n"
+    )
+    add(books, 3)
+    if is_analyzed:
+        with books.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql("ANALYZE network_notice")
+    read = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'network_notice'"
+    with books.engine.connect() as connection:
+        before = connection.exec_driver_sql(read).scalar_one()
+        order = LaneRound(at=NOW, holder="one", lanes=(lane(),))
+        done = _look(connection, order)
+        (notice,) = done.claimed
+        answer = LateAnswer(
+            acquirer_id="banco", stan=notice.stan, transmitted_at=notice.transmitted_at, event=NoticeEvent.ACCEPTED, code="00", at=NOW
+        )  # fmt: skip
+        assert _take_late(connection, answer).state is NoticeState.ACCEPTED
+        assert 0 < connection.exec_driver_sql(read).scalar_one() - before < 200
