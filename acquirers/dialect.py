@@ -6,9 +6,11 @@ from typing import Protocol
 
 from acquirers.calls import Call, NetworkRequest, RecordResult
 from acquirers.host_link import HostAnswer
+from acquirers.notices import NoticeAnswer
 from acquirers.session_key import KeyOffer
 from messages.iso_message import IsoMessage
 from messages.mac import MacForm, Sealed
+from vending.notice import Notice
 from vending.order import InquiryAnswer, LastAnswerFound, RequestKey, ReservedSale
 from vending.response_code import Refusal, ResponseCode
 from vending.secret import Secret
@@ -80,6 +82,12 @@ class Dialect(Protocol):
 
     def host_answer(self, body: bytes) -> HostAnswer | None:
         """Read what came on such a link as an answer; None: it is none."""
+
+    def notice(self, notice: Notice) -> IsoMessage:
+        """Make what we tell a network of our own accord, without its MAC."""
+
+    def notice_answer(self, body: bytes) -> NoticeAnswer | None:
+        """Read what came as an answer to that; None: it is none."""
 
     def answered_key(self, answer: bytes, *, acquirer_id: str, now: datetime) -> RequestKey | None:
         """Return which request an encoded answer of ours belongs to; None unless it is signed and the request is in the journal."""

@@ -12,6 +12,7 @@ from acquirers.iso1987_batch import BATCH_MTIS
 from acquirers.iso1987_requests import read_call
 from acquirers.iso1987_totals import SETTLEMENT_DATE, totals_fields
 from acquirers.iso_dialect import IsoDialect
+from acquirers.notices import VERDICTS_1987, notice_1987
 from acquirers.version import Version
 from messages.iso_message import IsoMessage
 from messages.transmission_time import read_transmission_time
@@ -41,6 +42,8 @@ VERSION_1987: Final = Version(
     request_key=_request_key,
     batch_mtis=BATCH_MTIS,
     network_request=network_request_1987,
+    notice=notice_1987,
+    verdicts=VERDICTS_1987,
 )
 
 

@@ -7,6 +7,7 @@ from acquirers.host_link import network_request_1993
 from acquirers.iso1987_answers import inquiry_fields
 from acquirers.iso1993_requests import read_call, request_key
 from acquirers.iso_dialect import IsoDialect
+from acquirers.notices import VERDICTS_1993, notice_1993
 from acquirers.version import Version
 from messages.wire import LOTERIA_WIRE
 
@@ -21,6 +22,8 @@ VERSION_1993: Final = Version(
     request_key=request_key,
     batch_mtis=frozenset(),
     network_request=network_request_1993,
+    notice=notice_1993,
+    verdicts=VERDICTS_1993,
 )
 
 

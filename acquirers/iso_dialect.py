@@ -11,11 +11,13 @@ from acquirers.calls import Call, NetworkRequest, RecordResult
 from acquirers.dialect import Unreadable
 from acquirers.host_link import HostAnswer, read_host_answer
 from acquirers.iso1987_batch import read_batch, result_fields
+from acquirers.notices import NoticeAnswer, read_notice_answer
 from acquirers.session_key import KeyOffer, key_offer_fields
 from acquirers.version import Version
 from messages.iso_message import DecodeError, IsoMessage
 from messages.mac import MacAbsent, MacForm, Sealed, split_mac, with_placeholder
 from messages.wire import Wire
+from vending.notice import Notice
 from vending.order import InquiryAnswer, LastAnswerFound, RequestKey, ReservedSale
 from vending.response_code import Refusal, ResponseCode
 from vending.secret import Secret
@@ -129,14 +131,31 @@ class IsoDialect:
 
     def host_answer(self, body: bytes) -> HostAnswer | None:
         """Read its answer. What it approves is spelled as we would have approved the same."""
-        if len(body) < 4 or not (body[1] >> 4 if self._mac_form is MacForm.OCTETS else body[2]) & 1:
-            return None  # the third digit of its MTI is even: a request, which is decoded where it is served
+        if not self._is_answer(body):
+            return None  # a request, which is decoded where it is served
         try:
             message = self._codec.decode(body)
         except DecodeError:
             return None
         asked = self._version.network_request(NetworkRequest.ECHO, "000000", _ANY_TIME)
         return read_host_answer(message, self.acknowledge(asked).text(39))
+
+    def _is_answer(self, body: bytes) -> bool:
+        """Whether the third digit of the MTI is odd; nothing is decoded for it."""
+        return len(body) >= 4 and bool((body[1] >> 4 if self._mac_form is MacForm.OCTETS else body[2]) & 1)
+
+    def notice(self, notice: Notice) -> IsoMessage:
+        """Tell of it."""
+        return self._version.notice(notice)
+
+    def notice_answer(self, body: bytes) -> NoticeAnswer | None:
+        """Read what a network says to it."""
+        if not self._is_answer(body):
+            return None
+        try:
+            return read_notice_answer(self._codec.decode(body), self._version.verdicts)
+        except DecodeError:
+            return None
 
     def answered_key(self, answer: bytes, *, acquirer_id: str, now: datetime) -> RequestKey | None:
         """Read the elements of the key back. An answer without a MAC may be to somebody who only says that he is a terminal."""

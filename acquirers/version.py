@@ -6,7 +6,9 @@ from datetime import datetime
 from typing import Protocol
 
 from acquirers.calls import Call, NetworkRequest
+from acquirers.notices import Verdicts
 from messages.iso_message import IsoMessage
+from vending.notice import Notice
 from vending.order import InquiryAnswer, LastAnswerFound, RequestKey, ReservedSale
 from vending.response_code import ResponseCode
 from vending.secret import Secret
@@ -44,6 +46,8 @@ class Version:
         request_key: the journal key of the request that an answer belongs to.
         batch_mtis: messages that carry a batch; none where this version has none.
         network_request: what we ask a network's host on a link that we opened, by kind, STAN and time.
+        notice: what we tell a network of our own accord.
+        verdicts: what its answer to that says.
     """
 
     read_call: ReadCall
@@ -56,3 +60,5 @@ class Version:
     request_key: Callable[[IsoMessage, str, datetime], RequestKey]
     batch_mtis: frozenset[str]
     network_request: Callable[[NetworkRequest, str, datetime], IsoMessage]
+    notice: Callable[[Notice], IsoMessage]
+    verdicts: Verdicts

@@ -95,8 +95,14 @@ def propose_command(
 @LANGUAGE
 def approve_command(adjustment_id: int, user: str, language: str | None) -> None:
     """Approve the proposal of another user; a token is minted and shown at once."""
-    approved = _ask(lambda: adjustments.approve(engine(), adjustment_id, user, now()), language)
+    approved = _ask(lambda: adjustments.approve(engine(), adjustment_id, user, now(), told=_told()), language)
     _finish([approved], language)
+
+
+def _told() -> set[str]:
+    """Return the networks that are told of an adjustment of their sales."""
+    sections = context.settings().acquirers
+    return {name for name, each in sections.items() if each.notices is not None and "adjustment" in each.notices.kinds}
 
 
 @adjust.command("reject")

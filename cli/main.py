@@ -19,6 +19,7 @@ _COMMANDS = {
     "pos": "cli.pos:pos",
     "quote": "cli.quote:quote_command",
     "security-module": "cli.security_module:security_module",
+    "saf": "cli.saf:saf",
     "seed": "cli.seed:seed_command",
     "settle": "cli.settle:settle",
     "sts": "cli.sts:sts",

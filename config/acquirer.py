@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
 
 from config.acquirer_links import LinksSection
+from config.acquirer_notices import NoticesSection
 from config.acquirer_sells import SellsSection
 from config.acquirer_tls import TlsSection
 from config.section import HomePath, ListenHost, PortNumber, Seconds, Section
@@ -158,6 +159,7 @@ class AcquirerSection(Section):
         listen_port: its TCP port; 0 lets the system choose one. Not with ``we_connect``.
         allowed_peers: addresses that may connect, as CIDR (``"10.1.0.0/16"``, ``"192.0.2.7"``). Empty: all.
         links: the connections that we open.
+        notices: what the network is told of our own accord; without it, nothing.
         tls: encryption of the port and of the links; without it they are plain TCP.
         framing: how a frame's length is written: ``binary2`` two octets, most significant first; ``ascii4`` four digits. Unset: as is usual
             in the dialect.
@@ -208,6 +210,7 @@ class AcquirerSection(Section):
     listen_port: PortNumber
     allowed_peers: Annotated[tuple[PeerRange, ...], Field(max_length=256)] = ()
     links: LinksSection | None = None
+    notices: NoticesSection | None = None
     tls: TlsSection | None = None
     framing: Literal["binary2", "ascii4"] = "binary2"
     has_tpdu: bool = True
@@ -256,6 +259,19 @@ class AcquirerSection(Section):
             raise ValueError("connection_in_flight_max is above in_flight_max: one connection could use up the network")
         if self.idle_timeout_seconds < self.frame_timeout_seconds:
             raise ValueError("idle_timeout_seconds is below frame_timeout_seconds: the frame timer could never end")
+        return self
+
+    @model_validator(mode="after")
+    def _notices_can_be_sent(self) -> Self:
+        notices = self.notices
+        if notices is None:
+            return self
+        if self.role == "they_connect" and not notices.over_their_links:
+            raise ValueError("notices need links that we open, or notices.over_their_links = true")
+        if "settlement" in notices.kinds and self.settlement_directory is None:
+            raise ValueError("settlement notices tell of the file in settlement_directory, which is missing")
+        if "settlement" in notices.kinds and not self.network_terminals:
+            raise ValueError("settlement notices name the first of network_terminals, of which there is none")
         return self
 
     @model_validator(mode="after")

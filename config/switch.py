@@ -22,6 +22,7 @@ class SwitchSection(Section):
         resolver_age_seconds: a reservation younger than this still belongs to its own request.
         resolver_sales_max: how many are taken up at a time.
         close_days_interval_seconds: how often the totals of settlement days that are over are looked for and written.
+        notices_interval_seconds: how often notices to networks are looked for; a lane that goes is not held up by it.
         drain_seconds: after SIGTERM answers in work may take this long, then the process ends and the resolver of the next one
             finishes the rest.
     """
@@ -35,4 +36,5 @@ class SwitchSection(Section):
     resolver_age_seconds: Seconds = 15.0
     resolver_sales_max: int = Field(default=256, ge=1, le=4096)
     close_days_interval_seconds: Seconds = 60.0
+    notices_interval_seconds: Seconds = 2.0
     drain_seconds: Seconds = 15.0

@@ -8,6 +8,7 @@ The order of locks: the adjustment, then as everywhere meters ascending and acco
 two refunds of one sale, or a refund and a reversal that parks it, see each other.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,6 +19,7 @@ from ledger import arrays, schema
 from ledger.adjustment_rules import adjustment_lines
 from ledger.database import transact
 from ledger.entries import write_entry
+from ledger.notices import tell_adjustment
 from sts.codes import BaseDate
 from sts.errors import FieldRangeError
 from sts.tid import next_tids
@@ -164,11 +166,14 @@ def propose(engine: Engine, proposal: Proposal, at: datetime) -> Adjustment:
     return transact(engine, work)
 
 
-def approve(engine: Engine, adjustment_id: int, user: str, at: datetime) -> Adjustment:
+def approve(
+    engine: Engine, adjustment_id: int, user: str, at: datetime, *, told: Collection[str] = frozenset()
+) -> Adjustment:
     """Approve a proposal of somebody else: its money is posted, or its token reserved, in the same transaction.
 
     Approving again, as the same person, changes nothing and returns the adjustment as it is now; so it may be repeated after an
     unknown outcome. A token that comes back without digits is for the security module next, and then for `store_token`.
+    Of *told*, the networks that want to be told, the one whose sale it is about gets a notice.
 
     Raises:
         AdjustmentRefused: with the reason; nothing was written.
@@ -188,6 +193,8 @@ def approve(engine: Engine, adjustment_id: int, user: str, at: datetime) -> Adju
         connection.execute(_DECIDE, decision)
         if not kind.gives_money:
             _reserve_token(connection, row, meter, at)
+        if told:
+            tell_adjustment(connection, adjustment_id, told, at)
         return _read(connection, adjustment_id)
 
     return transact(engine, work)

@@ -45,11 +45,19 @@ def look_at_networks(engine: Engine, look: LookAtNetworks) -> NetworksSeen:
 def _deliver(engine: Engine, look: LookAtNetworks, floats: tuple[FloatLevel, ...]) -> NetworksSeen:
     delivered: list[tuple[str, date]] = []
     failed: list[tuple[str, str]] = []
-    today = local_date(look.at)
+    today, told = local_date(look.at), dict(look.told)
     for acquirer_id, directory in look.directories:
         for day in undelivered_days(engine, acquirer_id, today):
             try:
-                write_settlement_file(engine, acquirer_id, day, Path(directory), look.at, is_delivery=True)
+                write_settlement_file(
+                    engine,
+                    acquirer_id,
+                    day,
+                    Path(directory),
+                    look.at,
+                    is_delivery=True,
+                    told_to=told.get(acquirer_id),
+                )
             except (OSError, DayNotClosed, SettlementDiffers) as error:
                 failed.append((acquirer_id, str(error)))
                 break

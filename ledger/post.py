@@ -13,6 +13,7 @@ from ledger.claims import end_claims
 from ledger.database import transact
 from ledger.key_changes import post_statements
 from ledger.meters import month_number
+from ledger.notices import tell_outcomes
 from ledger.rounds import together
 from ledger.rules import PostingLine, sale_lines
 from vending.commission import Commission
@@ -95,6 +96,9 @@ _READ_ANSWERS = text(f"""
 """)  # noqa: S608 - constants only
 
 
+_NOW = text("SELECT now()")
+
+
 class _End(NamedTuple):
     """A sale that this batch ended, with the accounts that its row names."""
 
@@ -133,6 +137,9 @@ def _post(connection: Connection, postings: Sequence[Posting]) -> list[Posted]:
         if isinstance(posting, AnswerRecord) or _is_winner(posting, ends)
     }
     answered = _write(connection, list(ends.values()), winners)
+    told = [(sale_id, _code_of(end.posting)) for sale_id, end in ends.items() if end.posting.is_told]
+    if told:
+        tell_outcomes(connection, told, connection.scalar(_NOW))
     results = {
         position: Posted(answer=postings[position].answer, code=_code_of(postings[position])) for position in answered
     }

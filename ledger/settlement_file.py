@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, text
 
 from config.state_files import fill_durably
 from ledger.database import allow_scans, transact
+from ledger.notices import tell_settlement
 from ledger.settlement_lines import LINES
 from messages.settlement_file import (
     LAYOUT_VERSION,
@@ -21,6 +22,9 @@ from messages.settlement_file import (
     header_line,
     trailer_line,
 )
+from vending.money import Centavos
+from vending.notice import SettlementFacts
+from vending.settlement import Sum
 
 FILE_MODE = 0o640
 """Whoever fetches the files for the network is in the group of the directory."""
@@ -94,7 +98,14 @@ class _Sums(NamedTuple):
 
 
 def write_settlement_file(
-    engine: Engine, acquirer_id: str, day: date, directory: Path, at: datetime, *, is_delivery: bool = False
+    engine: Engine,
+    acquirer_id: str,
+    day: date,
+    directory: Path,
+    at: datetime,
+    *,
+    is_delivery: bool = False,
+    told_to: str | None = None,
 ) -> SettlementFile:
     """Write the file of a closed day into *directory*, whole and durable.
 
@@ -105,6 +116,7 @@ def write_settlement_file(
         directory: exists; a file of the same name is replaced.
         at: now, aware.
         is_delivery: whether *directory* is where the network fetches its files.
+        told_to: the terminal to which the network is told that the file is there; None: it is not told.
 
     Raises:
         DayNotClosed: nothing was written.
@@ -143,9 +155,24 @@ def write_settlement_file(
                 "delivered_at": at if is_delivery else None,
             },
         )
+        if told_to is not None:
+            tell_settlement(connection, acquirer_id, _facts(acquirer_id, day, told_to, sums, sha256), at)
         return SettlementFile(path=path, sums=sums, sha256=sha256)
 
     return transact(snapshot, work)
+
+
+def _facts(acquirer_id: str, day: date, terminal_id: str, sums: SettlementSums, sha256: str) -> SettlementFacts:
+    return SettlementFacts(
+        terminal_id=terminal_id,
+        day=day,
+        file_id=file_id(acquirer_id, day),
+        sha256=sha256,
+        sales=Sum(sums.sales, sums.sales_centavos),
+        reversals=Sum(sums.reversals, sums.reversals_centavos),
+        commission_centavos=Centavos(sums.commission_centavos),
+        tax_centavos=Centavos(sums.tax_centavos),
+    )
 
 
 def undelivered_days(engine: Engine, acquirer_id: str, today: date) -> list[date]:

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, text
 
 from ledger import arrays, journal
 from ledger.database import allow_scans, transact
+from ledger.notices import tell_outcomes_by_key
 from vending.order import UndeliveredAnswer
 
 ANSWERS_PER_CALL_MAX = 10_000
@@ -51,7 +52,7 @@ class UndeliveredRow(NamedTuple):
 
 
 def write_undelivered(engine: Engine, answers: Sequence[UndeliveredAnswer]) -> list[None]:
-    """Write a batch down in one statement.
+    """Write a batch down in one statement, and in another what networks that want it are told of those sales.
 
     Raises:
         LedgerUnavailable: nothing was written.
@@ -65,7 +66,10 @@ def write_undelivered(engine: Engine, answers: Sequence[UndeliveredAnswer]) -> l
 
     def work(connection: Connection, _attempt: int) -> None:
         connection.execute(_WRITE, values)
+        if told:
+            tell_outcomes_by_key(connection, told, max(answer.noticed_at for answer in answers))
 
+    told = [answer.key for answer in answers if answer.is_told]
     transact(engine, work)
     return [None] * len(answers)
 

@@ -69,6 +69,7 @@ class Exchange:
         permission: what it may sell.
         now: our clock, aware UTC.
         monotonic: a clock in seconds that never steps.
+        tell_late: has the network told what became of a sale whose caller got 09 before; None: it does not want to know.
     """
 
     def __init__(
@@ -91,12 +92,14 @@ class Exchange:
         reactor: IReactorTime,
         now: Callable[[], datetime],
         monotonic: Callable[[], float],
+        tell_late: Callable[[RequestKey], None] | None = None,
     ) -> None:
         self._section = section
+        self._tell_late = tell_late
         self.dialect = dialect
         self.recharge = recharge
         self.metrics = metrics
-        self._seal = seal
+        self.seal = seal
         self._books = books
         self._reversal = reversal
         self._advice = advice
@@ -144,7 +147,7 @@ class Exchange:
             if self._section.is_sign_on_required and not context.is_signed_on:
                 raise Refusal(ResponseCode.NOT_SIGNED_ON)
             answered = await self._within_deadline(call, stages, proof)
-            body = await self._seal.for_request(answered.body, proof.key)
+            body = await self.seal.for_request(answered.body, proof.key)
         except Unreadable as unreadable:
             if unreadable.refusal.code is ResponseCode.FORMAT_ERROR:
                 self._refuse_frame(context, "format", unreadable.refusal.private_detail)
@@ -180,7 +183,7 @@ class Exchange:
         return replace(call, order=replace(call.order, refused=refused, services=services))
 
     async def _work(self, call: MoneyCall, stages: Stages, proof: "_Proof") -> Answered:
-        proof.key = await self._seal.verify(
+        proof.key = await self.seal.verify(
             call.message, call.body, call.terminal_id, timeout_seconds=stages.left_seconds
         )
         stages.end("verify_mac")
@@ -200,7 +203,7 @@ class Exchange:
                 return await inquire(
                     call,
                     dialect=self.dialect,
-                    seal=self._seal,
+                    seal=self.seal,
                     books=self._books,
                     tells_balance=self._section.tells_balance,
                     deadline=stages.deadline,
@@ -220,7 +223,7 @@ class Exchange:
                     call,
                     self._serve_record,
                     dialect=self.dialect,
-                    seal=self._seal,
+                    seal=self.seal,
                     reactor=self._reactor,
                     stages=stages,
                 )
@@ -260,6 +263,11 @@ class Exchange:
     def _record_refused(self, record: RecordCall | RefusedRecord, refusal: Refusal) -> RecordResult:
         self._count_refusal(record.message, refusal)
         return RecordResult(message=record.message, code=refusal.code)
+
+    @property
+    def tells_outcome(self) -> bool:
+        """Whether the network wants to be told what became of sales whose answer it did not get."""
+        return self._tell_late is not None
 
     def session_key(self) -> dict[str, object] | None:
         """Say which session key is in force; None: the network has none."""
@@ -331,7 +339,7 @@ class Exchange:
             return None
         if message is None or key is None:
             return self.dialect.encode(answer)
-        return await self._seal.sign_if_possible(answer, message.text(41).rstrip(), key=key)
+        return await self.seal.sign_if_possible(answer, message.text(41).rstrip(), key=key)
 
     def _count_refusal(self, message: IsoMessage | None, refusal: Refusal) -> None:
         mti = "unread" if message is None else message.mti
@@ -397,6 +405,8 @@ class Exchange:
         """Tell what became of a request after its caller was told that nothing is known yet; its repeat finds the stored answer."""
         self.metrics.late_answers.inc()
         if isinstance(call, SaleCall) and answered.sale is not None:
+            if self._tell_late is not None:
+                self._tell_late(call.order.key)
             log.info(
                 Event.SALE_RESOLVED,
                 sale_id=answered.sale.sale_id,

@@ -26,6 +26,7 @@ from ledger.errors import LedgerOutcomeUnknown, LedgerUnavailable
 from ledger.inquire import inquire
 from ledger.last_answer import find_last_answers
 from ledger.network_look import look_at_networks
+from ledger.notice_lanes import run_notice_items
 from ledger.post import post
 from ledger.reserve import Reserver
 from ledger.resolve import look
@@ -116,6 +117,7 @@ def steps(settings: WorkerSettings, monotonic: Callable[[], float]) -> Mapping[s
         "watch": lambda looks: [look_at_networks(engine, look) for look in looks],
         "undelivered": partial(write_undelivered, engine),
         "session_keys": partial(run_key_items, engine),
+        "notices": partial(run_notice_items, engine),
     }
     # What it raises is not kept: the next batch looks again.
     require = cache(partial(require_schema, engine))

@@ -192,6 +192,11 @@ class AcquirerConnection(TwistedProtocol):
         self._pump()
 
     @property
+    def is_known(self) -> bool:
+        """Whether whoever is there signed on and his last MAC was right."""
+        return self._context.is_signed_on and self._context.is_proven
+
+    @property
     def connection_id(self) -> int:
         """As in the context of its frames."""
         return self._id

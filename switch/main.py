@@ -5,6 +5,8 @@ Read it as a map. A frame goes listener -> exchange -> recharge -> (batcher -> l
 
 import contextlib
 import gc
+import random
+import secrets
 import signal
 import sys
 import time
@@ -39,6 +41,7 @@ from switch.module import security_module
 from switch.network import KeyServices, Shared
 from switch.network_watch import NetworkWatch
 from switch.networks import Networks, tls_contexts
+from switch.notice_lanes import NoticeLanes
 from switch.observe_module import ModuleObserver
 from switch.reconfigure import Reconfigurer
 from switch.resolver import Resolver
@@ -115,7 +118,7 @@ class Switch:
         self._batchers: list[Batcher[Any, Any]] = []
         self._pool = security_module(settings.security_module, reactor, ModuleObserver(self.metrics))
         find_unresolved: Batcher[UnresolvedLook, Sequence[ReservedSale]] = self._batcher("find_unresolved")
-        rare = self._rare_batchers("advise", "last_answer", "undelivered", "session_keys")
+        rare = self._rare_batchers("advise", "last_answer", "undelivered", "session_keys", "notices")
         self._books = Books(
             reserve=self._batcher("reserve", workers=settings.database.writers),
             post=self._batcher("post", workers=settings.database.writers),
@@ -130,21 +133,10 @@ class Switch:
             write=rare["undelivered"], lost=self.metrics.undelivered_lost, now=utc_now
         )
         self._in_flight = InFlight()
-        shared = Shared(
-            module=self._pool,
-            books=self._books,
-            settle=self._settle,
-            in_flight=self._in_flight,
-            meters=MeterQueue(),
-            metrics=self.metrics,
-            reactor=reactor,
-            now=utc_now,
-            monotonic=time.perf_counter,
-            session_keys=KeyServices(step=rare["session_keys"], module=self._pool),
-        )
+        self._lanes = self._notice_lanes(rare["notices"])
         self._threads = ThreadPool(minthreads=1, maxthreads=2, name="background")
         self._networks = Networks(
-            shared,
+            self._shared(KeyServices(step=rare["session_keys"], module=self._pool)),
             undelivered=self._undelivered,
             reactor=reactor,
             drain_seconds=settings.switch.drain_seconds,
@@ -154,6 +146,33 @@ class Switch:
         self._day_closer, self._network_watch = self._settlement_chores()
         self._key_watch = KeyWatch(self._networks.exchanges, reactor=reactor)
         self._resolver = self._make_resolver(find_unresolved)
+
+    def _shared(self, session_keys: KeyServices) -> Shared:
+        return Shared(
+            module=self._pool,
+            books=self._books,
+            settle=self._settle,
+            in_flight=self._in_flight,
+            meters=MeterQueue(),
+            metrics=self.metrics,
+            reactor=self._reactor,
+            now=utc_now,
+            monotonic=time.perf_counter,
+            session_keys=session_keys,
+            teller=self._lanes,
+        )
+
+    def _notice_lanes(self, step: Batcher[Any, Any]) -> NoticeLanes:
+        return NoticeLanes(
+            step=step,
+            desks=lambda: self._networks.notice_desks(),
+            holder=secrets.token_hex(16),
+            interval_seconds=self._settings.switch.notices_interval_seconds,
+            random=random.SystemRandom().random,
+            metrics=self.metrics,
+            reactor=self._reactor,
+            now=utc_now,
+        )
 
     def _make_resolver(self, find: Batcher[UnresolvedLook, Sequence[ReservedSale]]) -> Resolver:
         return Resolver(
@@ -206,6 +225,7 @@ class Switch:
         self._resolver.start()
         self._day_closer.start()
         self._network_watch.start()
+        self._lanes.start()
         sections = self._settings.acquirers
         self._networks.apply(sections, tls_contexts(sections))
         self._networks.settle()
@@ -234,7 +254,9 @@ class Switch:
         self._day_closer.stop()
         self._network_watch.stop()
         self._key_watch.stop()
+        self._lanes.stop()
         await self._networks.drain(self._settings.switch.drain_seconds)
+        await self._lanes.when_idle()
         await DeferredList([batcher.when_idle() for batcher in self._batchers])
         await self._pool.stop()
         # What the end of the links made undeliverable is the last that is written.
@@ -258,6 +280,7 @@ class Switch:
             "in_flight": len(self._in_flight),
             "module_links": links,
             "networks": self._networks.rows(),
+            "notice_lanes": self._lanes.rows(),
             "configuration": self.reconfigurer.last.as_json(),
         }
 
@@ -275,6 +298,7 @@ class Switch:
         watch = NetworkWatch(
             watch=self._batcher("watch"),
             directories=self._networks.settlement_directories,
+            told=self._networks.told_of_files,
             interval_seconds=interval_seconds,
             metrics=self.metrics,
             reactor=self._reactor,

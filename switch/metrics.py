@@ -148,6 +148,10 @@ class AcquirerMetrics:
         """Count a link that failed; *reason* is one of ours."""
         self._parent.network_links_failed.labels(self._id, reason).inc()
 
+    def notice_tried(self, mti: str, outcome: str, code: str) -> None:
+        """Count what a notice came to, or a late answer; all three are ours to choose."""
+        self._parent.saf_tries.labels(self._id, mti, outcome, code).inc()
+
     def host_answered(self, *, is_paired: bool) -> None:
         """Count an answer of a host: to a question that waits, or late."""
         self._parent.host_answers.labels(self._id, "paired" if is_paired else "late").inc()
@@ -178,6 +182,7 @@ class Metrics:
         self._add_requests()
         self._add_connections()
         self._add_sales()
+        self._add_notices()
 
     def _counter(self, name: str, text: str, labels: Iterable[str] = ()) -> Counter:
         return Counter(f"eudora_{name}", text, tuple(labels), registry=self.registry)
@@ -333,6 +338,24 @@ class Metrics:
             "module_requests", "Requests to the security modules, by command and outcome.", ("command", "outcome")
         )
         self.log_lines_lost = self._gauge("log_lines_lost", "Log lines that could not be written since the start.")
+
+    def _add_notices(self) -> None:
+        acquirer = ("acquirer",)
+        self.saf_depth = self._gauge(
+            "saf_depth", "Notices that a network has not taken yet, at the last look.", acquirer
+        )
+        self.saf_oldest_seconds = self._gauge(
+            "saf_oldest_seconds", "Age of the oldest of them; 0: there is none.", acquirer
+        )
+        self.saf_dead_letters = self._gauge(
+            "saf_dead_letters", "Notices that nobody sends until a person decides, at the last look.", acquirer
+        )
+        self.saf_tries = self._counter(
+            "saf_tries",
+            "Tries to send a notice by message type (...1: a repeat), what they came to and the code of the answer; and answers that came late.",
+            ("acquirer", "mti", "outcome", "code"),
+        )
+        self.saf_died = self._counter("saf_died", "Notices that became dead letters, by why.", ("acquirer", "reason"))
 
     def acquirer(self, acquirer_id: str) -> AcquirerMetrics:
         """Return the children of one network; ids come from the configuration, so there are few."""

@@ -6,6 +6,7 @@ The process, the simulation and the benchmarks call this, so that all of them ru
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -33,7 +34,8 @@ from switch.session_keys import KeyRules, KeyStep, SessionKeys
 from switch.steps import Books
 from switch.totals import SettleStep, Totals
 from vending.money import Centavos
-from vending.order import OrderKind
+from vending.notice import LateAnswer
+from vending.order import OrderKind, RequestKey
 from vending.permission import Permission
 from vending.ports import MacKey, SecurityModule
 from vending.response_code import ResponseCode
@@ -49,6 +51,16 @@ class KeyServices:
     module: SessionKeyModule
 
 
+class Teller(Protocol):
+    """Who keeps the lanes of notices; `switch.notice_lanes.NoticeLanes` is one."""
+
+    def tell_outcome(self, key: RequestKey) -> None:
+        """Have a network told what became of a sale whose caller has got 09 meanwhile."""
+
+    def take_late(self, answer: LateAnswer) -> None:
+        """Have an answer tied to its notice that no try waits for."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shared:
     """What the networks of one process share.
@@ -58,6 +70,7 @@ class Shared:
         now: our clock, aware UTC.
         monotonic: a clock in seconds that never steps.
         session_keys: what networks need whose key is changed over the line; None: there is none of these.
+        teller: sends notices; None: nobody does.
     """
 
     module: SecurityModule
@@ -70,6 +83,7 @@ class Shared:
     now: Callable[[], datetime]
     monotonic: Callable[[], float]
     session_keys: KeyServices | None = None
+    teller: Teller | None = None
 
 
 def permission_of(section: AcquirerSection) -> Permission:
@@ -84,6 +98,11 @@ def permission_of(section: AcquirerSection) -> Permission:
         maximum_paid_centavos=Centavos(sells.maximum_paid_centavos),
         hours=sells.hours,
     )
+
+
+def tells(section: AcquirerSection, kind: str) -> bool:
+    """Whether a network gets notices of *kind*, a value of `vending.notice.NoticeKind`."""
+    return section.notices is not None and kind in section.notices.kinds
 
 
 def _changes_of(section: AcquirerSection) -> dict[ResponseCode, str]:
@@ -169,6 +188,7 @@ def exchange_of(section: AcquirerSection, shared: Shared, before: Exchange | Non
             reactor=shared.reactor,
             busy_seconds_max=section.answer_deadline_seconds / 2,
             tells_balance=section.tells_balance,
+            tells_outcome=tells(section, "outcome"),
         ),
         reversal=Reversal(
             dialect=dialect,
@@ -199,4 +219,5 @@ def exchange_of(section: AcquirerSection, shared: Shared, before: Exchange | Non
         reactor=shared.reactor,
         now=shared.now,
         monotonic=shared.monotonic,
+        tell_late=shared.teller.tell_outcome if shared.teller is not None and tells(section, "outcome") else None,
     )

@@ -127,6 +127,13 @@ class NetworkLinks(AcquirerPort):
         """Whether at least one link is signed on."""
         return any(link.state is LinkState.SIGNED_ON for link in self.links)
 
+    def ways(self) -> list[AcquirerConnection]:
+        """As of the port; our own links come first."""
+        ours = [link.way for link in self.links]
+        return [way for way in ours if way is not None] + [
+            way for way in super().ways() if way.connection_id not in self._by_connection
+        ]
+
     # What the links and their connections call.
 
     def new_connection(self, link: OutboundLink) -> AcquirerConnection:
@@ -158,7 +165,9 @@ class NetworkLinks(AcquirerPort):
         self.metrics.link_moved(link.state.value, None)
 
     async def _take(self, context: ConnectionContext, frame: bytes) -> bytes | None:
-        """Serve a frame, unless it is the answer to a question of ours."""
+        """Serve a frame, unless it is the answer to a notice or to a question of ours."""
+        if self.notices is not None and self.notices.take(context, frame):
+            return None
         link = self._by_connection.get(context.connection_id)
         body = frame[TPDU_OCTETS:] if self.section.has_tpdu else frame
         if link is not None and link.take(context, body):

@@ -24,6 +24,7 @@ class NetworkWatch(Again):
     Args:
         watch: takes `LookAtNetworks`.
         directories: by network the directory of its settlement files, as it is configured now.
+        told: by network to which terminal it is told of each file; only those that want to be.
         interval_seconds: between two looks.
         now: our clock, aware UTC.
     """
@@ -33,6 +34,7 @@ class NetworkWatch(Again):
         *,
         watch: WatchStep,
         directories: Callable[[], Mapping[str, str]],
+        told: Callable[[], Mapping[str, str]] = dict,
         interval_seconds: float,
         metrics: Metrics,
         reactor: IReactorTime,
@@ -40,6 +42,7 @@ class NetworkWatch(Again):
     ) -> None:
         self._watch = watch
         self._directories = directories
+        self._told = told
         self._metrics = metrics
         self._now = now
         self._low: set[str] = set()
@@ -50,7 +53,8 @@ class NetworkWatch(Again):
     async def look(self) -> None:
         """Look once, and tell what changed."""
         directories = tuple(sorted(self._directories().items()))
-        seen = await self._watch.submit(LookAtNetworks(at=self._now(), directories=directories))
+        told = tuple(sorted(self._told().items()))
+        seen = await self._watch.submit(LookAtNetworks(at=self._now(), directories=directories, told=told))
         for level in seen.floats:
             self._tell(level)
         for acquirer_id, day in seen.delivered:

@@ -18,9 +18,11 @@ from twisted.internet.error import CannotListenError
 from config.acquirer import AcquirerSection
 from config.errors import Complaint
 from switch.exchange import Exchange
+from switch.listener import Serve
 from switch.log import Event, log
-from switch.network import Shared, dialect_complaints, exchange_of
+from switch.network import Shared, dialect_complaints, exchange_of, tells
 from switch.network_links import NetworkLinks, endpoint_maker
+from switch.notice_desk import NoticeDesk, serving
 from switch.port import AcquirerPort
 from switch.port_tls import PortTls, tls_context
 from switch.supervised import ListeningSockets
@@ -164,6 +166,18 @@ class Networks:
         times = ((name, served.port.section.cut_over_time) for name, served in self._served.items())
         return tuple((name, at) for name, at in times if at is not None)
 
+    def told_of_files(self) -> dict[str, str]:
+        """To which terminal each network is told of its settlement files; those that are not told are not there."""
+        sections = {name: served.port.section for name, served in self._served.items()}
+        return {
+            name: section.network_terminals[0] for name, section in sections.items() if tells(section, "settlement")
+        }
+
+    def notice_desks(self) -> dict[str, NoticeDesk]:
+        """Who sends notices to which network, of those that get any."""
+        desks = {name: served.port.notices for name, served in self._served.items()}
+        return {name: desk for name, desk in desks.items() if isinstance(desk, NoticeDesk)}
+
     def drain(self, timeout_seconds: float) -> Deferred[Any]:
         """End every port and open none any more; fires when all are over."""
         self._is_ending = True
@@ -254,15 +268,40 @@ class Networks:
             "undeliverable": partial(self._undelivered.note, exchange),
             "tls": tls,
         }
-        if section.links is None:
-            return AcquirerPort(**of_port)
-        return NetworkLinks(
-            **of_port,
-            dialect=exchange.dialect,
-            endpoint_of=endpoint_maker(self._reactor, tls),
-            random=SystemRandom().random,
-            now=self._shared.now,
+        if section.links is not None:
+            of_port |= {
+                "dialect": exchange.dialect,
+                "endpoint_of": endpoint_maker(self._reactor, tls),
+                "random": SystemRandom().random,
+                "now": self._shared.now,
+            }
+        desk = self._new_desk(section, exchange)
+        if desk is not None and section.links is None:
+            of_port["serve"] = serving(desk, exchange.serve)
+        port = AcquirerPort(**of_port) if section.links is None else NetworkLinks(**of_port)
+        if desk is not None:
+            port.notices, desk.ways = desk, port.ways
+        return port
+
+    def _new_desk(self, section: AcquirerSection, exchange: Exchange) -> NoticeDesk | None:
+        teller = self._shared.teller
+        if section.notices is None or teller is None:
+            return None
+        return NoticeDesk(
+            section, exchange, ways=list, take_late=teller.take_late, clock=self._reactor, now=self._shared.now
         )
+
+    def _serving(self, port: AcquirerPort, section: AcquirerSection, exchange: Exchange) -> Serve:
+        """Return who gets the frames of a port under another configuration."""
+        desk = port.notices
+        if section.notices is None or not isinstance(desk, NoticeDesk):
+            desk = self._new_desk(section, exchange)
+        if desk is None:
+            port.notices = None
+            return exchange.serve
+        desk.section, desk.speaker, desk.ways = section, exchange, port.ways
+        port.notices = desk
+        return serving(desk, exchange.serve) if section.links is None else exchange.serve
 
     def _needs_port(self, section: AcquirerSection) -> bool:
         if section.state == "draining":
@@ -284,7 +323,8 @@ class Networks:
         if served is None:  # begins drained: there is a network, and no port
             served = self._served[section.id] = Served(exchange, self._closed_port(section, exchange))
         served.exchange = exchange
-        served.port.adopt(section, exchange.serve, partial(self._undelivered.note, exchange))
+        serve = self._serving(served.port, section, exchange)
+        served.port.adopt(section, serve, partial(self._undelivered.note, exchange))
         if served.port.tls is not None and context is not None:
             served.port.tls.context = context
         if section.state == "draining" and not served.port.is_draining:

@@ -86,6 +86,11 @@ class OutboundLink:
         hosts = self._section.hosts
         return hosts[self._host_position % len(hosts)]
 
+    @property
+    def way(self) -> AcquirerConnection | None:
+        """Its connection while something may be said on it of our own accord."""
+        return self._connection if self.state is LinkState.SIGNED_ON and self._is_secured else None
+
     def start(self) -> None:
         """Connect, and stay connected."""
         self._machine.start()

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from ipaddress import ip_address
-from typing import Any, Final, cast
+from typing import Any, Final, Protocol, cast
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, succeed
@@ -33,6 +33,16 @@ PER_ADDRESS, PER_PORT, DRAINING, NOT_ALLOWED = "per_address", "per_port", "drain
 """Why a connection was closed at once, as the metric says it."""
 
 
+class Notices(Protocol):
+    """Who sends notices; `switch.notice_desk.NoticeDesk` is one."""
+
+    def take(self, context: ConnectionContext, frame: bytes) -> bool:
+        """Look at a frame that came; True: it answers a notice and there is nothing to serve."""
+
+    def connection_lost(self, connection_id: int) -> None:
+        """A connection is gone."""
+
+
 def connection_limits(section: AcquirerSection) -> ConnectionLimits:
     """Return the limits of one connection from the section of its network."""
     return ConnectionLimits(
@@ -51,6 +61,7 @@ class AcquirerPort(ServerFactory):
 
     Attributes:
         in_flight: requests in work on all its connections.
+        notices: who sends notices over its connections; None: nobody does.
     """
 
     noisy = False
@@ -65,6 +76,7 @@ class AcquirerPort(ServerFactory):
         undeliverable: Undeliverable | None = None,
         tls: PortTls | None = None,
     ) -> None:
+        self.notices: Notices | None = None
         self.section = section
         self.style = FRAME_STYLES[section.framing]
         self.limits = connection_limits(section)
@@ -222,6 +234,13 @@ class AcquirerPort(ServerFactory):
         for waiter in waiters:
             waiter.callback(self._cut_count)
 
+    def ways(self) -> list[AcquirerConnection]:
+        """Return the connections that we may say something on of our own accord, the best first."""
+        notices = self.section.notices
+        if notices is None or not notices.over_their_links or self._is_draining:
+            return []
+        return [connection for connection in self._connections if connection.is_known]
+
     # What Twisted and its connections call.
 
     def buildProtocol(self, addr: IAddress | None) -> AcquirerConnection | None:
@@ -267,6 +286,8 @@ class AcquirerPort(ServerFactory):
         self.metrics.connections.dec()
         self.metrics.closed(reason)
         self.metrics.frames_dropped.inc(frames_dropped)
+        if self.notices is not None:
+            self.notices.connection_lost(connection.connection_id)
         self.settle()
 
     def begun(self) -> None:

@@ -47,6 +47,7 @@ class Recharge:
     Args:
         busy_seconds_max: how long a sale waits for a meter that another process holds.
         tells_balance: whether the network's balance stands in its answers.
+        tells_outcome: whether the network is told what became of a sale that nobody waits for any more.
     """
 
     def __init__(
@@ -61,7 +62,9 @@ class Recharge:
         reactor: IReactorTime,
         busy_seconds_max: float,
         tells_balance: bool = False,
+        tells_outcome: bool = False,
     ) -> None:
+        self._tells_outcome = tells_outcome
         self._dialect = dialect
         self._seal = seal
         self._module = module
@@ -181,10 +184,11 @@ class Recharge:
             answer = await self._seal.sign(approval, sale.key.terminal_id)
             stages.end("sign")
         except _Refused as refused:
-            return await self._void(message, sale, refused)
+            return await self._void(message, sale, refused, is_told=self._is_told(stages))
         except (ModuleUnavailable, ModuleOutcomeUnknown, ModuleRefused) as error:
             raise Refusal(ResponseCode.IN_PROGRESS, f"security module: {error!r}") from error
-        posted = await self._books.post(SalePost(sale=sale, tokens=tokens, answer=answer))
+        is_told = self._is_told(stages)
+        posted = await self._books.post(SalePost(sale=sale, tokens=tokens, answer=answer, is_told=is_told))
         stages.end("post")
         return Answered(code=posted.code, body=posted.answer, sale=sale)
 
@@ -239,7 +243,11 @@ class Recharge:
         assert len(tokens) == len(sale.token_orders)
         return tokens
 
-    async def _void(self, message: IsoMessage, sale: ReservedSale, refused: Exception) -> Answered:
+    def _is_told(self, stages: Stages) -> bool:
+        """Whether the network learns of the outcome by a notice: nobody waits for the answer, and it wants to know."""
+        return self._tells_outcome and not stages.left_seconds
+
+    async def _void(self, message: IsoMessage, sale: ReservedSale, refused: Exception, *, is_told: bool) -> Answered:
         """Give everything back: the module has said that no token exists and none will under this id."""
         answer = self._dialect.decline(message, ResponseCode.MODULE_REFUSED)
         assert answer is not None
@@ -247,7 +255,9 @@ class Recharge:
             body = await self._seal.sign(answer, sale.key.terminal_id)
         except (ModuleUnavailable, ModuleOutcomeUnknown, ModuleRefused) as error:
             raise Refusal(ResponseCode.IN_PROGRESS, f"void: {error!r} after {refused!r}") from error
-        posted = await self._books.post(SaleVoid(sale=sale, code=ResponseCode.MODULE_REFUSED, answer=body))
+        posted = await self._books.post(
+            SaleVoid(sale=sale, code=ResponseCode.MODULE_REFUSED, answer=body, is_told=is_told)
+        )
         return Answered(code=posted.code, body=posted.answer, sale=sale)
 
     def _told(self, answer: IsoMessage, available: Centavos | None) -> IsoMessage:

@@ -21,6 +21,10 @@ from vending.order import RequestKey, UndeliveredAnswer
 class KeyOf(Protocol):
     """Knows its network's answers; `switch.exchange.Exchange` is one."""
 
+    @property
+    def tells_outcome(self) -> bool:
+        """Whether the network wants to be told what became of sales whose answer it did not get."""
+
     def answered_key(self, answer: bytes) -> RequestKey | None:
         """Return which journaled request an answer (TPDU included) belongs to; None: none, or it is not signed."""
 
@@ -59,7 +63,9 @@ class UndeliveredAnswers:
         if key is None:
             return
         try:
-            written = self._write.submit(UndeliveredAnswer(key=key, reason=reason, noticed_at=self._now()))
+            written = self._write.submit(
+                UndeliveredAnswer(key=key, reason=reason, noticed_at=self._now(), is_told=exchange.tells_outcome)
+            )
         except QueueFull:
             self._lost.labels("queue_full").inc()
             return

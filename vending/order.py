@@ -188,20 +188,25 @@ ReserveResult = Reserved | Declined | Repeated | Unresolved | Busy | Conflict
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SalePost:
-    """A sale whose tokens exist: post it together with its answer (which holds the PINs and is masked)."""
+    """A sale whose tokens exist: post it together with its answer (which holds the PINs and is masked).
+
+    ``is_told``: its caller does not wait any more, and its network wants to be told what became of it.
+    """
 
     sale: ReservedSale
     tokens: Sequence[Secret[str]]
     answer: bytes = field(repr=False)
+    is_told: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SaleVoid:
-    """A sale that the security module refused: give everything back and keep its answer."""
+    """A sale that the security module refused: give everything back and keep its answer. ``is_told`` as in `SalePost`."""
 
     sale: ReservedSale
     code: ResponseCode
     answer: bytes = field(repr=False)
+    is_told: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -289,11 +294,15 @@ class OriginalFound:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UndeliveredAnswer:
-    """An answer that was ready for the request with this key and did not leave; ``reason`` is a word of the switch's."""
+    """An answer that was ready for the request with this key and did not leave; ``reason`` is a word of the switch's.
+
+    ``is_told``: its network wants to be told what became of the sale.
+    """
 
     key: RequestKey
     reason: str
     noticed_at: datetime
+    is_told: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -135,10 +135,14 @@ class DaysClosed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LookAtNetworks:
-    """Read every network's float, and write the settlement files that are missing in these (network, directory)."""
+    """Read every network's float, and write the settlement files that are missing in these (network, directory).
+
+    ``told`` are the networks that get a notice of each file, with the terminal to which it is addressed.
+    """
 
     at: datetime
     directories: tuple[tuple[str, str], ...] = ()
+    told: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

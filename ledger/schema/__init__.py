@@ -28,11 +28,12 @@ from ledger.schema.networks import (
     settlement_run,
     terminal,
 )
+from ledger.schema.notices import network_notice, notice_lane
 from ledger.schema.sales import confirmation, outbox, parked_token, reprint, sale, token
 from ledger.schema.session_keys import session_key
 from ledger.schema.settlement import closed_day, day_total, reconciliation
 
-SCHEMA_VERSION = "0008"
+SCHEMA_VERSION = "0009"
 """The newest migration this program knows; a database that is newer is refused."""
 
 __all__ = [
@@ -56,7 +57,9 @@ __all__ = [
     "ledger_id",
     "metadata",
     "meter",
+    "network_notice",
     "network_order",
+    "notice_lane",
     "obligation",
     "outbox",
     "parked_token",

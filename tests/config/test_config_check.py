@@ -57,6 +57,17 @@ WRONG = [
     ("links.hosts = ['h:1']\n", "acquirers.x: role they_connect goes without a table links"),
     ("role = 'we_connect'\nlinks.hosts = ['h:1']\n", "acquirers.x: role we_connect has no port"),
     ("role = 'both'\nlinks.hosts = []\n", "acquirers.x.links.hosts"),
+    ("notices.kinds = ['outcome']\n", "acquirers.x: notices need links that we open"),
+    ("notices = {kinds = [], over_their_links = true}\n", "acquirers.x.notices.kinds"),
+    (
+        "notices = {kinds = ['settlement'], over_their_links = true}\nnetwork_terminals = ['T1']\n",
+        "acquirers.x: settlement notices tell of the file in settlement_directory",
+    ),
+    (
+        "notices = {kinds = ['settlement'], over_their_links = true}\nsettlement_directory = '.'\n",
+        "acquirers.x: settlement notices name the first of network_terminals",
+    ),
+    ("notices = {kinds = ['outcome'], over_their_links = true, backoff_min_seconds = 900}\n", "acquirers.x.notices"),
     ("role = 'both'\nlinks = {hosts = ['h:1'], backoff_min_seconds = 60}\n", "acquirers.x.links"),
     (
         "role = 'both'\nlinks = {hosts = ['h:1'], echo_interval_seconds = 300}\n",

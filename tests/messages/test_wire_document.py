@@ -16,6 +16,7 @@ from psec.mac import generate_retail_mac
 from acquirers.iso1987_answers import ECHOED_FIELDS
 from acquirers.iso1987_requests import DIGEST_FIELDS
 from acquirers.iso1987_totals import TOTALS_DIGEST_FIELDS
+from acquirers.notices import notice_1987
 from acquirers.response_codes import ISO_1987
 from acquirers.session_key import KeyOffer, key_offer_fields
 from config.acquirer import AcquirerSection
@@ -30,6 +31,7 @@ from messages.record_list import RECORDS_ELEMENT, RECORDS_MAX, read_records, wri
 from messages.specs.datafono import SPEC
 from messages.subfields import SubElement, build_sub_elements, parse_sub_elements
 from messages.tpdu import Tpdu, split_tpdu
+from tests.messages.notice_examples import notice_examples
 from vending.ports import MacScheme
 from vending.secret import Secret
 
@@ -236,6 +238,7 @@ EXAMPLES = {
     "last-answer-named": LAST_ANSWER_NAMED,
     "last-answer-declined": answer(LAST_ANSWER_NAMED, "00", {48: sub_elements(*TOLD_DECLINED)}),
     "rejection": IsoMessage(mti="0620", fields={39: "30"}),
+    **notice_examples(notice_1987, "00"),
 }
 
 

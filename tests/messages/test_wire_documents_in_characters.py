@@ -16,6 +16,7 @@ from Crypto.Hash import CMAC
 from acquirers.action_codes import APPROVED_OF_CLASS, ISO_1993, action_code
 from acquirers.iso1993_answers import ECHOED_FIELDS
 from acquirers.iso1993_requests import DIGEST_FIELDS, FUNCTIONS, TOTALS_DIGEST_FIELDS
+from acquirers.notices import notice_1993
 from acquirers.response_codes import ISO_1987
 from acquirers.session_key import key_offer_fields, read_key_offer
 from messages.describe import describe
@@ -27,6 +28,7 @@ from messages.mac import MAC_FIELDS, covered, splice_mac, split_mac, with_placeh
 from messages.subfields import SubElement, build_sub_elements, parse_sub_elements
 from messages.wire import LOTERIA_WIRE, RECARGAS_WIRE, Wire
 from pos.speech import LoteriaSpeech
+from tests.messages.notice_examples import FACTS, notice_examples
 from tests.messages.test_wire_document import (
     BLOCK,
     DAY,
@@ -89,7 +91,11 @@ SHOWN = (
     "key-given",
     "key-given-answer",
     "rejection",
+    *FACTS,
+    "notice-settlement-repeated",
+    "notice-settlement-answer",
 )
+NOTICES_1993 = notice_examples(notice_1993, "500")
 TOLD = (("OS", "000005"), ("OT", "261123113030"), ("OR", "632716000005"), ("OC", "000"), ("RP", "1"))
 TOLD_DECLINED = (("OS", "000007"), ("OT", "261123113600"), ("OR", "632716000007"), ("OC", "182"))
 CODES = {text: code for code, text in ISO_1987.items()}
@@ -97,6 +103,8 @@ CODES = {text: code for code, text in ISO_1987.items()}
 
 def in_1993(name: str) -> IsoMessage:
     """Return one of the examples as a lottery network and we say it."""
+    if name in NOTICES_1993:
+        return NOTICES_1993[name]
     message = _with_key_block(EXAMPLES[name])
     if message.is_request and message.mti[1] != "6":
         return SPEECH.to_network(message)

@@ -6,12 +6,18 @@ from pathlib import Path
 import pytest
 
 from config.acquirer import AcquirerSection
+from config.acquirer_notices import NoticesSection
 from config.section import Section
 from config.security_module import SecurityModuleSection
 from config.switch import SwitchSection
 
 PAGE = Path(__file__).parents[2] / "docs" / "limits.md"
-NOT_LIMITS = {"resolver_interval_seconds", "resolver_age_seconds", "close_days_interval_seconds"}
+NOT_LIMITS = {
+    "resolver_interval_seconds",
+    "resolver_age_seconds",
+    "close_days_interval_seconds",
+    "notices_interval_seconds",
+}
 """How often something is done, which nobody outside can make grow; and caps on money are rules of business, not limits."""
 
 
@@ -28,7 +34,10 @@ def _defaults(section: type[Section]) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize(("heading", "section"), [("acquirers", AcquirerSection), ("[switch]", SwitchSection)])
+@pytest.mark.parametrize(
+    ("heading", "section"),
+    [("acquirers.<id>]", AcquirerSection), ("acquirers.<id>.notices]", NoticesSection), ("[switch]", SwitchSection)],
+)
 def test_the_page_has_every_limit_with_its_default(heading: str, section: type[Section]) -> None:
     """Nothing missing, nothing invented, nothing old."""
     assert _documented(heading) == _defaults(section)

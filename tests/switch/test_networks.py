@@ -118,8 +118,7 @@ class Link:
 
     def ask(self, message: IsoMessage) -> ResponseCode:
         """Send one and wait for its answer."""
-        body = DATAFONO.encode(message) if message.mti[1] == "8" else signed(message)
-        self.socket.sendall(write_frame(FrameStyle.BINARY_2, TPDU.octets + body))
+        self.tell(message)
         while True:
             data = self.socket.recv(4096)
             assert data, "the link was lost"
@@ -128,6 +127,11 @@ class Link:
                 answer = DATAFONO.decode(event.octets[5:])
                 assert answer.text(11) == message.text(11)
                 return CODES[answer.text(39)]
+
+    def tell(self, message: IsoMessage) -> None:
+        """Send one that nobody answers."""
+        body = DATAFONO.encode(message) if message.mti[1] == "8" else signed(message)
+        self.socket.sendall(write_frame(FrameStyle.BINARY_2, TPDU.octets + body))
 
     def is_ended(self) -> bool:
         """Whether the switch ended it."""

@@ -32,8 +32,8 @@ def lines() -> Iterator[Lines]:
 class ResolverBench(Bench):
     """A bench with a resolver beside its exchange; what it finds is the reservations without an answer."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, **changes: Any) -> None:
+        super().__init__(**changes)
         self.looks: list[tuple[datetime | None, int]] = []
         self.found: Deferred[Sequence[ReservedSale]] | None = None
         self.resolver = Resolver(
@@ -244,3 +244,15 @@ def test_a_look_that_fails_is_logged_and_the_next_one_comes(error: Exception, le
     bench.wait(5.1)
     assert bench.resolved("approved") == 1
     bench.resolver.stop()
+
+
+@pytest.mark.parametrize("is_wanted", [True, False])
+def test_the_network_is_told_of_what_the_resolver_finished_if_it_wants_that(is_wanted: bool) -> None:
+    """Nobody waits for that answer; the notice is written with the post, and with a void just so."""
+    bench = ResolverBench(**({"notices": {"kinds": ["outcome"], "over_their_links": True}} if is_wanted else {}))
+    bench.leave_reserved(2)
+    bench.module.minting.plan(ModuleRefused("17", "retired"))
+    assert bench.resolve()
+    ended = [item for item in bench.ledger.post.asked if isinstance(item, SalePost | SaleVoid)]
+    assert {type(item) for item in ended} == {SalePost, SaleVoid}
+    assert {item.is_told for item in ended} == {is_wanted}
