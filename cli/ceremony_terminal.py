@@ -37,7 +37,7 @@ def hold(dialogue: Dialogue[T]) -> T:
                 elif isinstance(step, Show):
                     click.echo(step.text)
                 elif isinstance(step, Ask):
-                    answer = _ask_silently(step.text) if step.is_secret else _ask_aloud(step.text)
+                    answer = _ask(step)
     except StopIteration as stop:
         result: T = stop.value
         return result
@@ -59,9 +59,11 @@ def _echo(*, is_on: bool) -> Iterator[None]:
         termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
 
 
-def _ask_aloud(text: str) -> str:
-    with _echo(is_on=True):
-        return input(text)
+def _ask(question: Ask) -> str:
+    if question.is_secret:
+        return _ask_silently(question.text)
+    with _echo(is_on=not question.is_pause):
+        return input(question.text)
 
 
 def _ask_silently(text: str) -> str:

@@ -281,7 +281,7 @@ def _hand_out(say: Say, names: Sequence[str], threshold: int, random_octets: Ran
     for name, share in zip(names, shares, strict=True):
         yield from alone(say, name)
         typed.append((yield from _show_and_type_back(say, name, share, len(names))))
-        yield Ask(say("next"))
+        yield Ask(say("next"), is_pause=True)
     yield Clear()
     header = Header(origin=kek.origin, kcv=kek.kcv)
     for start in range(len(typed) - threshold + 1):
@@ -296,7 +296,7 @@ def _show_and_type_back(say: Say, name: str, share: Share, total: int) -> Dialog
         groups = digits.split(" ")
         yield Show("\n" + "\n".join("    " + "  ".join(groups[at : at + 4]) for at in range(0, len(groups), 4)) + "\n")
         yield Show(say("write_down"))
-        yield Ask(say("written"))
+        yield Ask(say("written"), is_pause=True)
         yield Clear()
         typed = yield Ask(say("type_back"), is_secret=True)
         try:

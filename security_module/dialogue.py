@@ -27,10 +27,11 @@ class Clear:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A question for one line; a secret one is not echoed."""
+    """A question for one line; a secret one is not echoed. A pause waits for Enter: what else is typed there is not shown either."""
 
     text: str
     is_secret: bool = False
+    is_pause: bool = False
 
 
 Step = Show | Clear | Ask

@@ -136,7 +136,7 @@ def alone(say: Say, name: str) -> Dialogue[None]:
     """Clear the screen and wait until *name* is alone at it."""
     yield Clear()
     yield Show(say("alone", name=name))
-    yield Ask(say("ready", name=name))
+    yield Ask(say("ready", name=name), is_pause=True)
 
 
 def enter_vending_key(

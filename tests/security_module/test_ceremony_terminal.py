@@ -269,6 +269,29 @@ def test_ctrl_c_leaves_nothing(on_a_terminal: Open, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_only_an_open_question_echoes(on_a_terminal: Open) -> None:
+    """What is typed ahead, at a pause or at a secret question does not stand on the screen; an ordinary answer does."""
+    terminal = on_a_terminal("ceremony")
+    for text, line in zip(("acta? ", "hay? ", "módulo? "), ("Olga", "2", "2"), strict=True):
+        terminal.wait_for(text)
+        terminal.type(line)
+    for text, line in (("custodio 1: ", "Ana"), ("custodio 2: ", "Beto"), ("> ", "0"), ("SELLAR: ", WORD)):
+        terminal.wait_for(text)
+        terminal.type(line)
+    terminal.wait_for("esté solo. ")
+    terminal.type("typed at a pause")
+    terminal.wait_for("se borra. ")
+    terminal.type("1234 5678")
+    terminal.wait_for("(no se ve): ")
+    terminal.type("a wrong share")
+    terminal.wait_for("se borra. ")
+    terminal.interrupt("nada cambió")
+    assert terminal.end() == 1
+    assert "Olga" in terminal.shown
+    for hidden in ("typed at a pause", "1234 5678", "a wrong share"):
+        assert hidden not in terminal.shown
+
+
 def test_a_hardened_process_cannot_be_dumped() -> None:
     """Asked of the kernel: neither a core nor a debugger of the same user."""
     program = (

@@ -4,6 +4,7 @@ import json
 import shutil
 import signal
 import socket
+import sqlite3
 import ssl
 from collections.abc import Callable
 from contextlib import ExitStack, closing
@@ -202,6 +203,26 @@ def test_after_kill_in_mid_batch_the_chain_verifies_and_names_what_may_have_left
         assert {each.request_id for each in listed} == recorded
     assert second.end() == 0
     assert exported(directory).mints == len(recorded) == audit(Layout(directory).mint_log)[0].requests
+
+
+def test_a_line_that_was_deleted_from_the_disk_is_found(directory: Path, start_module: Start) -> None:
+    """Whoever owns the disk deletes one mint while the module runs; it signs its end, and the export of it does not verify."""
+    module = start_module(directory)
+    with ExitStack() as stack:
+        link = module.connect(stack, Layout(directory).client("switch"))
+        for each in (1, 2, 3):
+            assert isinstance(link.ask(a_mint(each)), MintReply)
+    with closing(sqlite3.connect(Layout(directory).mint_log, isolation_level=None)) as database:
+        assert database.execute("DELETE FROM record WHERE request_id = 2").rowcount == 1
+    assert module.end() == 0
+    file = directory / "audit.jsonl"
+    runner = CliRunner()
+    done = runner.invoke(security_module, ["audit", "export", "--directory", str(directory), "--output", str(file)])
+    assert done.exit_code == 0, done.output
+    key = str(Layout(directory).audit_public_key)
+    verified = runner.invoke(security_module, ["audit", "verify", str(file), "--public-key", key])
+    assert verified.exit_code == 1
+    assert "record" in verified.output
 
 
 def test_a_module_whose_clock_is_behind_its_records_waits_for_its_operator(
