@@ -12,6 +12,7 @@ import click
 from cli import context
 from cli.address import Address
 from config.settings import load
+from messages.dukpt import KeysExhausted
 from messages.key_wrapping import CannotUnwrap
 from pos.amounts import AmountError, parse_pesos
 from pos.client import NotSent, PosClient, Timers
@@ -133,6 +134,8 @@ class _Session:
                 shown = show_open(self.style)
             except OfflineFull:
                 shown = show_offline_full(self.style)
+            except KeysExhausted:
+                raise click.ClickException("the terminal has used its last key: it needs a new initial key") from None
             except NothingToRepeat as nothing:
                 shown = show_nothing_to_repeat(nothing.status, self.style)
             click.echo(shown.text, nl=False)

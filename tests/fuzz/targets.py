@@ -200,7 +200,7 @@ def _asked() -> tuple[bytes, ...]:
 
 def client_session(data: bytes) -> None:
     """Whatever a module sends, the client pairs it with its own request or drops the link with `RemoteProtocolError`."""
-    session: ClientSession[int] = ClientSession(in_flight_max=16, abandoned_max=4)
+    session: ClientSession[int] = ClientSession(in_flight_max=len(_asked()), abandoned_max=4)
     for waiter, body in enumerate(_asked()):
         session.send(decode_request(body)[1], waiter, expires_at_seconds=float(waiter))
     waiting = set(range(len(_asked()))) - set(session.expire(1.0))
