@@ -149,6 +149,18 @@ def _session_keys_of(section: AcquirerSection, shared: Shared) -> SessionKeys | 
     )
 
 
+def _seal_of(section: AcquirerSection, shared: Shared, dialect: Dialect, sessions: SessionKeys | None) -> Seal:
+    return Seal(
+        shared.module,
+        dialect,
+        register_id=section.mac.register_id,
+        scheme=section.mac.scheme,
+        is_diversified=section.mac.is_diversified_by_terminal,
+        sessions=sessions,
+        devices={terminal: bytes.fromhex(ksn) for terminal, ksn in section.mac.dukpt_devices.items()},
+    )
+
+
 def exchange_of(section: AcquirerSection, shared: Shared, before: Exchange | None = None) -> Exchange:
     """Put the exchange of one network together.
 
@@ -162,15 +174,7 @@ def exchange_of(section: AcquirerSection, shared: Shared, before: Exchange | Non
     dialect = _dialect_of(section)
     books, in_flight, metrics = shared.books, shared.in_flight, shared.metrics.acquirer(section.id)
     sessions = _session_keys_of(section, shared)
-    seal = Seal(
-        shared.module,
-        dialect,
-        register_id=section.mac.register_id,
-        scheme=section.mac.scheme,
-        is_diversified=section.mac.is_diversified_by_terminal,
-        sessions=sessions,
-        devices={terminal: bytes.fromhex(ksn) for terminal, ksn in section.mac.dukpt_devices.items()},
-    )
+    seal = _seal_of(section, shared, dialect, sessions)
     return Exchange(
         section,
         load=load,
