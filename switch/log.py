@@ -96,8 +96,8 @@ class Event(Enum):
     RESOLVER_FAILED = "resolver.failed"
     MODULE_LINK_UP = "module_link.opened"
     MODULE_LINK_DOWN = "module_link.lost"
-    PRISM_TOKEN_MADE = "prism.token_made"  # noqa: S105
-    PRISM_TID_DIFFERS = "prism.tid_differs"
+    PRISM_TOKEN_ISSUED = "prism.token_issued"  # noqa: S105
+    PRISM_TID_MOVED = "prism.tid_moved"
     LEDGER_LOST = "ledger.lost"
     TWISTED_LOGGED = "twisted.logged"
     TWISTED_FAILED = "twisted.failed"

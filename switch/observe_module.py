@@ -42,7 +42,7 @@ class ModuleObserver:
     def token_made(self, link: str, request_id: int, *, module_id: str, key_check_value: str, tid: int) -> None:
         """Write down which module and key made a token: such a service keeps no lists that we could ask for."""
         log.info(
-            Event.PRISM_TOKEN_MADE,
+            Event.PRISM_TOKEN_ISSUED,
             endpoint=link,
             request_id=request_id,
             module=module_id,
@@ -53,4 +53,4 @@ class ModuleObserver:
     def tid_differs(self, link: str, request_id: int, *, asked: int, got: int) -> None:
         """Count it and say it: the ledger has another identifier than the token."""
         self._metrics.module_requests.labels("request", "tid_differs").inc()
-        log.warning(Event.PRISM_TID_DIFFERS, endpoint=link, request_id=request_id, asked=asked, got=got)
+        log.warning(Event.PRISM_TID_MOVED, endpoint=link, request_id=request_id, asked=asked, got=got)

@@ -119,7 +119,7 @@ def test_a_whole_recharge(simulator: Simulator, terminal: RawTerminal, books: Bo
     assert taken.is_accepted, taken
     assert open_meter(number).enter(pin, at=now).result is MeterResult.USED_ERROR
     assert sum(each.tokens for each in context.module_counters().values()) == 0
-    (made,) = monitor.log_lines(event="prism.token_made")
+    (made,) = monitor.log_lines(event="prism.token_issued")
     assert (made["module"], made["request_id"]) == ("SIMULATED", books.value("SELECT max(id) FROM sale"))
     assert pin not in Path(books._system.switch.log_file).read_text()
 
