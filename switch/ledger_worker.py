@@ -59,6 +59,8 @@ class WorkerSettings:
     policy: SalePolicy
 
 
+IGNORED_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+"""They are for the switch, which closes the link when it has drained."""
 READY = "ready"
 """The step of every worker that only opens the database and reads the tariffs, so that no sale waits for it."""
 
@@ -210,8 +212,7 @@ class _Frames:
 
 def main() -> None:
     """Run a worker on the socket whose file descriptor is the only argument."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # They are for the switch, which closes the link when it has drained.
+    for number in IGNORED_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     with socket.socket(fileno=int(sys.argv[1])) as link:
         serve(link, time.monotonic)

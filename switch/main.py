@@ -204,10 +204,11 @@ class Switch:
         return ensureDeferred(self._start())
 
     async def _start(self) -> Mapping[str, Any]:
-        self._threads.start()
-        self._pool.start()
+        # The workers first: they are copies of this process as long as it has one thread (switch.worker_process).
         for worker in self._workers:
             worker.start()
+        self._threads.start()
+        self._pool.start()
         ready = DeferredList([worker.when_ready() for worker in self._workers], consumeErrors=True)
         await ready.addTimeout(WORKERS_READY_SECONDS_MAX, self._reactor, onTimeoutCancel=lambda *_: None)
         if self._number is not None:

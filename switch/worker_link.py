@@ -1,11 +1,7 @@
 """The switch's end of its ledger workers: starts them, sends batches, and starts them again when they die."""
 
-import os
 import socket
-import subprocess
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred
@@ -19,6 +15,7 @@ from ledger.errors import LedgerOutcomeUnknown, LedgerUnavailable
 from switch.ledger_worker import READY, WorkerSettings
 from switch.log import Event, log
 from switch.worker_codec import Outcome, dump, load
+from switch.worker_process import WorkerProcess, start_worker
 
 ANSWER_OCTETS_MAX = 64 * 1024 * 1024
 """A batch of the largest size with the largest answers takes a few; beyond it something is broken."""
@@ -68,7 +65,7 @@ class WorkerLink:
         self._settings = settings
         self._reactor = reactor
         self._protocol: _WorkerProtocol | None = None
-        self._child: subprocess.Popen[bytes] | None = None
+        self._child: WorkerProcess | None = None
         self._waiting: list[Deferred[Sequence[Outcome]]] = []
         self._is_wanted = False
 
@@ -77,13 +74,7 @@ class WorkerLink:
         self._is_wanted = True
         ours, theirs = socket.socketpair()
         with theirs:
-            self._child = subprocess.Popen(  # noqa: S603 - this very program
-                [sys.executable, "-m", "switch.ledger_worker", str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                cwd=Path(__file__).parents[1],
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
-            )
+            self._child = start_worker(theirs)
         protocol = _WorkerProtocol(self)
         factory = Factory.forProtocol(lambda: protocol)
         factory.noisy = False
