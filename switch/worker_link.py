@@ -125,4 +125,7 @@ class WorkerLink:
 
     def _restart(self) -> None:
         if self._is_wanted:
+            if self._child is not None:
+                # Its end of the link closes a moment before it is a process that ended.
+                self._child.poll()
             self.start()

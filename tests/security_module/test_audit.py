@@ -308,7 +308,7 @@ def test_changed_registers_are_recorded_at_the_next_start(path: Path, keys: Modu
         log.start(to_public_document(keys))
     acts = [json.loads(line) for line in export(path, None, None)][1:]
     seen = [(each["act"], each["details"].get("register")) for each in acts if each["kind"] == "act"]
-    loaded = [("key_loaded", each) for each in (1, 2, 3, 4, 5, 10, 11, 12, 13, 14, 15, 16, 17)]
+    loaded = [("key_loaded", each) for each in (1, 2, 3, 4, 5, 10, 11, 12, 13, 14, 15, 16, 17, 19)]
     assert seen == [
         ("start", None),
         *loaded,

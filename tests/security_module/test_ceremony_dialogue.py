@@ -156,7 +156,7 @@ def test_a_partner_with_a_single_des_key_enters_eight_octets() -> None:
     components = ("ab" * 8, (key[0] ^ 0xAB).to_bytes().hex() * 4 + (key[4] ^ 0xAB).to_bytes().hex() * 4)
     kcv = mac_check_value(MacScheme.X9_9, key)
     assert kcv == vending_check_value(KeyAlgorithm.DKGA02, key)
-    mac = ("2", "31", "3", "0", "2", "2", "3", "", components[0], "s", "", components[1], "s", kcv)
+    mac = ("2", "31", "3", "0", "s", "2", "2", "3", "", components[0], "s", "", components[1], "s", kcv)
     outcome = lead(
         new_module(SAY, now=NOW, random_octets=os.urandom), (*NEW_MODULE, *mac, "0", WORD, *SHARES, WORD), Screen()
     )
