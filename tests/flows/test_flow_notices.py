@@ -1,5 +1,6 @@
 """A network is told of its settled day through real processes: the host is silent, the switch is killed, the host refuses, a person retries."""
 
+import contextlib
 import json
 import socket
 import tempfile
@@ -46,6 +47,7 @@ class Host:
         self.notices: list[IsoMessage] = []
         self.answer_with: str | None = None
         self.signer: Signer | None = None
+        self.has_key = threading.Event()
         self.failures: list[BaseException] = []
         self._listening = socket.create_server(("127.0.0.1", 0))
         threading.Thread(target=self._accept, daemon=True).start()
@@ -86,13 +88,16 @@ class Host:
                             self.failures.append(error)
                             return
                         if answer is not None:
-                            link.sendall(write_frame(FrameStyle.BINARY_2, turn_tpdu(event.octets)[0] + answer))
+                            with contextlib.suppress(OSError):
+                                link.sendall(write_frame(FrameStyle.BINARY_2, turn_tpdu(event.octets)[0] + answer))
 
     def _answer(self, frame: bytes) -> bytes | None:
         body = frame[TPDU_OCTETS:]
         message = DATAFONO.decode(body)
         fields = {number: text for number, text in message.fields.items() if number in (7, 11, 41, 70)}
         if message.mti == "0800":
+            # Not signed on before it has its key: it could verify nothing that it is told.
+            self.has_key.wait(SOON_SECONDS)
             return DATAFONO.encode(IsoMessage(mti="0810", fields={**fields, 39: "00"}))
         assert self.signer is not None
         self.signer.verify(covered(body), body[-8:])
@@ -134,6 +139,7 @@ def system(host: Host) -> Iterator[RunningSystem]:
     ):
         mac = context.settings().acquirers[context.ACQUIRER_ID].mac
         host.signer = signer(mac.scheme, export_terminal_key(context.module_keys(), MAC_REGISTER, SPEAKER))
+        host.has_key.set()
         yield running
 
 
