@@ -118,8 +118,6 @@ class WorkerLink:
         for answer in waiting:
             answer.errback(LedgerOutcomeUnknown(f"the {self._name} worker ended in the middle of a batch"))
         if self._is_wanted:
-            if self._child is not None:
-                self._child.poll()
             log.error(Event.WORKER_LOST, step=self._name, batches=len(waiting))
             self._reactor.callLater(RESTART_SECONDS, self._restart)
 
