@@ -11,7 +11,7 @@ from cli import context
 from ledger.archive import ArchiveRefused, archive
 from ledger.archive_file import SECRET_COLUMNS, ArchiveDamaged, read_rows, verify
 from ledger.errors import LedgerOutcomeUnknown, LedgerUnavailable, SchemaTooNew, SchemaTooOld
-from ledger.upgrade import require_schema
+from ledger.schema_version import require_schema
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 

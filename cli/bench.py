@@ -25,7 +25,7 @@ from config.settings import load
 from ledger.database import open_engine
 from pos.load_plan import LoadPlan, LoadReport, read_report, write_plan
 from pos.store import TerminalIdentity
-from security_module.main import open_keys
+from security_module.open_store import open_keys
 from security_module.terminal_keys import export_terminal_key
 from town.generate import DEFAULT_METERS, DEFAULT_TERMINALS, METERS_MAX
 from town.targets import buying_meters, selling_terminals

@@ -31,7 +31,7 @@ from messages.security_module import RegisterCount as ModuleCount
 from pos.dukpt import DukptSigner
 from pos.session_key import HostKeys, SessionKeyFile
 from pos.store import TerminalIdentity, TerminalStore
-from security_module.main import open_keys
+from security_module.open_store import open_keys
 from security_module.registers import ModuleKeys
 from security_module.roles import Role
 from security_module.sealed_store import StoreError

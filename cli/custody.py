@@ -39,7 +39,7 @@ from security_module.key_load import KeyLoadError, module_public_key, open_key_l
 from security_module.key_store import read_passphrase, read_store, write_private
 from security_module.key_store import unseal as open_store
 from security_module.layout import Layout
-from security_module.main import find_passphrase, opened_by
+from security_module.open_store import find_passphrase, opened_by
 from security_module.registers import ModuleKeys
 from security_module.sealed_store import (
     FROM_PASSPHRASE,

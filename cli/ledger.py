@@ -11,8 +11,9 @@ from cli.module_call import ModuleCallError
 from cli.settlement import close_days_command, totals_command
 from ledger.check import check
 from ledger.errors import SchemaTooNew, SchemaTooOld
+from ledger.schema_version import require_schema
 from ledger.undelivered import ANSWERS_PER_CALL_MAX, read_undelivered
-from ledger.upgrade import require_schema, upgrade
+from ledger.upgrade import upgrade
 
 
 @click.group()

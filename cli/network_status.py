@@ -18,8 +18,8 @@ from cli.running_switch import NotRunning
 from cli.running_switch import read_networks as read_served
 from ledger.errors import LedgerOutcomeUnknown, LedgerUnavailable, SchemaTooNew, SchemaTooOld
 from ledger.network_status import NetworkStatus, NetworkUnknown, read_networks, start_network, stop_network
+from ledger.schema_version import require_schema
 from ledger.session_keys import forget_session_keys
-from ledger.upgrade import require_schema
 
 DRAIN_SECONDS_DEFAULT = 30.0
 """Longer than any answer may take."""

@@ -15,8 +15,8 @@ from security_module.ceremony import AlreadyInitialised, init
 from security_module.hardening import harden
 from security_module.key_store import NeedsCustodians, read_store, unseal
 from security_module.layout import Layout
-from security_module.main import AlreadyRunning, open_keys, run
 from security_module.mint_store import MintLogError
+from security_module.open_store import open_keys
 from security_module.registers import ModuleKeys
 from security_module.sealed_store import StoreError
 from security_module.terminal_keys import NotExportable, export_initial_key, export_terminal_key, export_test_key
@@ -59,6 +59,9 @@ def init_command(directory: Path, *, seed_test_keys: bool) -> None:
 @language_option
 def run_command(directory: Path, listen: str, run_file: Path | None, language: str, *, is_unsealed_here: bool) -> None:
     """Run the security module until SIGTERM."""
+    # Here, so that no other command pays for what only a server needs.
+    from security_module.main import AlreadyRunning, run
+
     host, separator, port = listen.rpartition(":")
     if not separator or not port.isdecimal() or int(port) > 65535:
         raise click.BadParameter("is not HOST:PORT", param_hint="--listen")

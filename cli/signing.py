@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from cli import context
 from config.settings import load
 from ledger.errors import LedgerOutcomeUnknown, LedgerUnavailable, SchemaTooNew, SchemaTooOld
-from ledger.upgrade import require_schema
+from ledger.schema_version import require_schema
 from pos.amounts import AmountError, parse_pesos
 from vending.money import Centavos
 from vending.two_people import user_name

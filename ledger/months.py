@@ -20,7 +20,7 @@ LOCK_MILLISECONDS = 200
 """Making a month holds up the sales for an instant, once no reader of the DEFAULT partition is left. Who waits longer than this lets the
 sales go on and tries again later: there are three months for it."""
 
-_MAKER = 0x6D6F6E746873
+MAKER_LOCK = 0x6D6F6E746873
 """Advisory lock: of several processes that look at once one makes months."""
 
 
@@ -50,8 +50,17 @@ _MISSING = text("""
         date_trunc('month', now() AT TIME ZONE 'UTC') - make_interval(months => :behind),
         date_trunc('month', now() AT TIME ZONE 'UTC') + make_interval(months => :ahead), interval '1 month'
     ) AS month
-    WHERE to_regclass('partitions.' || name || '_' || to_char(month, 'YYYY_MM')) IS NULL
+    WHERE NOT EXISTS (
+        SELECT FROM pg_class WHERE relnamespace = 'partitions'::regnamespace AND relname = name || '_' || to_char(month, 'YYYY_MM')
+    )
     ORDER BY name, month
+""")
+
+# Not to_regclass, here and above: it may answer out of its cache that a table is not there which another process has made meanwhile.
+_EXISTS = text("""
+    SELECT EXISTS (
+        SELECT FROM pg_class WHERE relnamespace = 'partitions'::regnamespace AND 'partitions.' || relname = :name
+    )
 """)
 
 
@@ -69,7 +78,7 @@ def make_months_around(connection: Connection) -> None:
     """Make the months around now that are missing, in this transaction."""
     if not _missing(connection):
         return
-    connection.execute(text("SELECT pg_advisory_xact_lock(:maker)"), {"maker": _MAKER})
+    connection.execute(text("SELECT pg_advisory_xact_lock(:maker)"), {"maker": MAKER_LOCK})
     missing = _missing(connection)
     for name in sorted({row[0] for row in missing}):
         make_months(connection, PARTITIONED[name], [row[1] for row in missing if row[0] == name])
@@ -102,7 +111,7 @@ def partition_of(table: Partitioned, month: date) -> str:
 def exists(connection: Connection, table: Partitioned, month: date) -> bool:
     """Whether a month has a table of its own."""
     name = partition_of(table, month)
-    return connection.scalar(text("SELECT to_regclass(:name) IS NOT NULL"), {"name": name}) is True
+    return connection.scalar(_EXISTS, {"name": name}) is True
 
 
 def month_after(month: date) -> date:

@@ -1,18 +1,16 @@
-"""Bringing a database to the schema this program needs, and refusing one that is newer."""
+"""Bringing a database to the schema this program needs."""
 
 from contextlib import suppress
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
-from ledger.database import transact
-from ledger.errors import LedgerUnavailable, SchemaTooNew, SchemaTooOld
+from ledger.errors import LedgerUnavailable
 from ledger.months import ensure_months
-from ledger.schema import SCHEMA_VERSION
+from ledger.schema_version import too_new, version
 
 UPGRADE_LOCK = 0x6575646F7261
 """Advisory lock: of several programs that start at once one upgrades and the others wait."""
@@ -33,29 +31,6 @@ def upgrade(engine: Engine) -> None:
         ensure_months(engine)
 
 
-def require_schema(engine: Engine) -> None:
-    """Return if the database has exactly the schema of this program.
-
-    Raises:
-        SchemaTooNew: it was migrated by a newer program.
-        SchemaTooOld: `upgrade` is needed first.
-        LedgerUnavailable: the database cannot be reached.
-    """
-
-    def look(connection: Connection, _attempt: int) -> str | None:
-        _refuse_newer(connection)
-        return version(connection)
-
-    current = transact(engine, look)
-    if current != SCHEMA_VERSION:
-        raise SchemaTooOld(f"the database has schema {current or 'none'}, this program needs {SCHEMA_VERSION}")
-
-
-def version(connection: Connection) -> str | None:
-    """Return the version of the schema in the database, None when it is empty."""
-    return MigrationContext.configure(connection).get_current_revision()
-
-
 def alembic_config(connection: Connection) -> Config:
     """Return what Alembic's commands need to work on *connection*, in its transaction."""
     config = _config()
@@ -67,7 +42,7 @@ def _refuse_newer(connection: Connection) -> None:
     current = version(connection)
     known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
     if current is not None and current not in known:
-        raise SchemaTooNew(f"the database has schema {current}, this program knows up to {SCHEMA_VERSION}")
+        raise too_new(current)
 
 
 def _config() -> Config:

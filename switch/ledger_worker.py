@@ -31,11 +31,11 @@ from ledger.post import post
 from ledger.reserve import Reserver
 from ledger.resolve import look
 from ledger.reversal import find_originals
+from ledger.schema_version import require_schema
 from ledger.session_keys import run_key_items
 from ledger.tariffs import load_tariffs
 from ledger.totals import compare_totals
 from ledger.undelivered import write_undelivered
-from ledger.upgrade import require_schema
 from switch.worker_codec import DONE, FAULT, UNAVAILABLE, UNKNOWN, Outcome, dump, load
 from vending.policy import SalePolicy
 from vending.settlement import CloseDays, CutOverOrder

@@ -23,8 +23,8 @@ from twisted.protocols.basic import Int32StringReceiver
 from config.state_files import write_run_file
 from hsm_client.prism import exact_units
 from messages.prism import PrismMessages
-from security_module.main import open_keys
 from security_module.minting import Mint, MintRefused
+from security_module.open_store import open_keys
 from security_module.registers import VendingRegister
 from sts.pan import pan_of_meter
 from sts.tables import PRODUCTION, load_tables

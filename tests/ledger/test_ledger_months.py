@@ -1,7 +1,9 @@
 """Months: made ahead, filled from the DEFAULT partition, and made out of a ledger that had none."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from time import sleep
 
 import pytest
 from alembic import command
@@ -11,7 +13,16 @@ from ledger.database import open_engine, transact
 from ledger.day_close import close_days
 from ledger.embedded import EmbeddedPostgres
 from ledger.errors import LedgerUnavailable
-from ledger.months import JOURNAL, MONTHS_AHEAD, MONTHS_BEHIND, POSTING, ensure_months, make_months
+from ledger.months import (
+    JOURNAL,
+    MAKER_LOCK,
+    MONTHS_AHEAD,
+    MONTHS_BEHIND,
+    POSTING,
+    ensure_months,
+    exists,
+    make_months,
+)
 from ledger.upgrade import alembic_config, upgrade
 from tests.ledger.books import NOW, Books, watch_statements
 from vending.order import Repeated
@@ -60,6 +71,31 @@ def test_a_month_that_is_missing_is_made_and_then_nothing_is(books: Books, monke
     ensure_months(books.engine)
     assert len([each for each in executed if "FROM" in each]) == 1
     assert not [each for each in executed if "LOCK" in each or "CREATE" in each]
+
+
+def test_a_month_that_another_process_makes_meanwhile_is_not_made_again(books: Books) -> None:
+    """Several programs start together after an update: both find months missing, and the second waits for the first."""
+    lost = months_of(books, "journal")[3]
+    engines = [open_engine(str(books.engine.url)) for _ in range(2)]
+    for engine in engines:
+        # Asked before, PostgreSQL has all it needs in its caches, and nothing makes it look again whether they are still right.
+        with engine.begin() as connection:
+            assert not exists(connection, JOURNAL, MARCH)
+        ensure_months(engine)
+    books.execute(f"DROP TABLE partitions.journal_{lost}")
+    with books.engine.begin() as holder, ThreadPoolExecutor(len(engines)) as pool:
+        holder.execute(text("SELECT pg_advisory_xact_lock(:maker)"), {"maker": MAKER_LOCK})
+        both = [pool.submit(ensure_months, engine) for engine in engines]
+        while holder.scalar(text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")) != len(
+            both
+        ):
+            sleep(0.01)
+        holder.rollback()
+        for each in both:
+            each.result()
+    assert months_of(books, "journal").count(lost) == 1
+    for engine in engines:
+        engine.dispose()
 
 
 def test_a_sale_of_a_clock_wrong_by_years_moves_when_its_month_is_made(books: Books) -> None:

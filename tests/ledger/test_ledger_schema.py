@@ -11,7 +11,8 @@ from ledger.database import open_engine
 from ledger.embedded import EmbeddedPostgres
 from ledger.errors import LedgerUnavailable, SchemaTooNew, SchemaTooOld
 from ledger.schema import SCHEMA_VERSION, metadata
-from ledger.upgrade import require_schema, upgrade, version
+from ledger.schema_version import require_schema, version
+from ledger.upgrade import upgrade
 
 
 def test_the_migrations_make_exactly_the_metadata(new_database: Callable[[], Engine]) -> None:

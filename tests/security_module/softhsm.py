@@ -16,7 +16,7 @@ from cli.security_module import security_module
 from security_module.custody import fingerprint
 from security_module.key_store import read_store
 from security_module.layout import Layout
-from security_module.main import open_keys
+from security_module.open_store import open_keys
 from security_module.registers import ModuleKeys
 from security_module.sealed_store import StoreError, read_header
 from security_module.token_kek import KEY_LABEL, LIBRARY_VARIABLE, PIN_FILE_VARIABLE

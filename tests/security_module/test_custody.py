@@ -11,8 +11,8 @@ from messages.security_module import MintRequest
 from security_module.custody import Opened, back_up, changing, fingerprint, open_with_passphrase, replace_store
 from security_module.key_store import read_passphrase, read_store, write_private
 from security_module.layout import Layout
-from security_module.main import open_keys
 from security_module.minting import Mint
+from security_module.open_store import open_keys
 from security_module.registers import ModuleKeys
 from security_module.sealed_store import StoreError
 from sts.tables import PRODUCTION, load_tables

@@ -18,7 +18,7 @@ from security_module.ceremony import AlreadyInitialised, init
 from security_module.custody import upgrade
 from security_module.key_store import load, read_passphrase, seal, unseal, unseal_with_passphrase, write_private
 from security_module.layout import Layout
-from security_module.main import open_keys, passphrase_file
+from security_module.open_store import open_keys, passphrase_file
 from security_module.registers import ModuleKeys, Sender, VendingRegister
 from security_module.roles import Role
 from security_module.sealed_store import StoreError, kek_from_passphrase

@@ -7,7 +7,7 @@ import pytest
 
 from security_module.key_store import seal, unseal_with_passphrase
 from security_module.layout import Layout
-from security_module.main import open_keys
+from security_module.open_store import open_keys
 from security_module.registers import ModuleKeys
 from security_module.sealed_store import Header, Kek, StoreError, read_header
 from security_module.token_kek import CREDENTIAL_NAME, LIBRARY_VARIABLE, PIN_FILE_VARIABLE, kek_from_token, token_access
