@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from cli.system import RunningSystem
+from tests.flows.command import eudora
 from tests.flows.conftest import Books
 from tests.flows.raw_terminal import RawTerminal
 
@@ -31,11 +32,10 @@ main(sys.argv[1:])
 """
 
 
-def eudora(*words: str, program: str | None = None) -> subprocess.CompletedProcess[str]:
-    """Run the command, or *program* with its arguments, in the system's home."""
-    start = ["-m", "cli.main"] if program is None else ["-c", program]
+def run_program(program: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run *program* with its arguments, as a process that may be killed, in the system's home."""
     return subprocess.run(
-        [sys.executable, *start, *words],
+        [sys.executable, "-c", program, *words],
         cwd=ROOT,
         env=os.environ.copy(),
         capture_output=True,
@@ -48,7 +48,7 @@ def eudora(*words: str, program: str | None = None) -> subprocess.CompletedProce
 def propose(*words: str) -> str:
     """A proposal of ana; returns its number."""
     done = eudora("adjust", "propose", "--evidence", "acta 17 firmada", "--user", "ana", *words)
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     (number,) = re.findall(r"^Ajuste +(\d+):", done.stdout)
     return str(number)
 
@@ -65,19 +65,19 @@ def test_a_free_token_needs_two_people_and_opens_its_meter_once(system: RunningS
     before = books.float_centavos()
     adjustment = propose("--kind", "free-token", "--meter", number, "--units", "12,5")
     same = eudora("adjust", "approve", adjustment, "--user", "ANA")
-    assert (same.returncode, "same_person" in same.stderr) == (1, True)
+    assert (same.exit_code, "same_person" in same.stderr) == (1, True)
     approved = eudora("adjust", "approve", adjustment, "--user", "luz")
-    assert approved.returncode == 0, approved.stderr
+    assert approved.exit_code == 0, approved.stderr
     pin = pin_of(approved.stdout)
     accepted = eudora("meter", "enter", "--meter", number, pin)
-    assert (accepted.returncode, "+12,5 kWh" in accepted.stdout) == (0, True), accepted.stdout
+    assert (accepted.exit_code, "+12,5 kWh" in accepted.stdout) == (0, True), accepted.stdout
     again = eudora("meter", "enter", "--meter", number, pin)
-    assert (again.returncode, "UsedError" in again.stdout) == (1, True), again.stdout
+    assert (again.exit_code, "UsedError" in again.stdout) == (1, True), again.stdout
     assert pin_of(eudora("adjust", "show", adjustment).stdout) == pin
     assert books.float_centavos() == before
     assert books.differences() == []
     checked = eudora("ledger", "check")
-    assert checked.returncode == 0, checked.stdout
+    assert checked.exit_code == 0, checked.stdout
 
 
 def test_killed_between_its_commits_a_token_is_finished_and_there_is_one(system: RunningSystem, books: Books) -> None:
@@ -85,17 +85,17 @@ def test_killed_between_its_commits_a_token_is_finished_and_there_is_one(system:
     for program in (KILLED_BEFORE_THE_MODULE_IS_ASKED, KILLED_BEFORE_THE_SECOND_COMMIT):
         number = books.meter(FREE_METER)
         adjustment = propose("--kind", "free-token", "--meter", number, "--units", "3")
-        killed = eudora("adjust", "approve", adjustment, "--user", "luz", program=program)
+        killed = run_program(program, "adjust", "approve", adjustment, "--user", "luz")
         assert killed.returncode == -signal.SIGKILL, killed.stderr
         assert books.value("SELECT state FROM adjustment WHERE id = :id", id=int(adjustment)) == "approved"
         assert "pendiente" in eudora("adjust", "list", "--state", "approved").stdout
         assert books.differences() == []
         finished = eudora("adjust", "finish", adjustment)
-        assert finished.returncode == 0, finished.stderr
+        assert finished.exit_code == 0, finished.stderr
         pin = pin_of(finished.stdout)
         again = eudora("adjust", "approve", adjustment, "--user", "luz")
         assert pin_of(again.stdout) == pin
-        assert eudora("meter", "enter", "--meter", number, pin).returncode == 0
+        assert eudora("meter", "enter", "--meter", number, pin).exit_code == 0
         assert books.differences() == []
 
 
@@ -113,13 +113,13 @@ def test_a_replacement_and_a_refund_of_a_sale(terminal: RawTerminal, books: Book
     typed = f"{units // 10},{units % 10}"
     replacement = propose("--kind", "replacement-token", "--sale", str(sale_id), "--units", typed)
     approved = eudora("adjust", "approve", replacement, "--user", "luz")
-    assert approved.returncode == 0, approved.stderr
+    assert approved.exit_code == 0, approved.stderr
     entered = eudora("meter", "enter", "--meter", number, pin_of(approved.stdout))
-    assert (entered.returncode, f"+{typed} kWh" in entered.stdout) == (0, True), entered.stdout
+    assert (entered.exit_code, f"+{typed} kWh" in entered.stdout) == (0, True), entered.stdout
     refund = propose("--kind", "refund", "--sale", str(sale_id), "--amount", "15.000")
     too_much = propose("--kind", "credit", "--sale", str(sale_id), "--amount", "5.001")
-    assert eudora("adjust", "approve", refund, "--user", "luz").returncode == 0
+    assert eudora("adjust", "approve", refund, "--user", "luz").exit_code == 0
     refused = eudora("adjust", "approve", too_much, "--user", "luz", "--language", "en")
-    assert (refused.returncode, "above_paid" in refused.stderr) == (1, True)
-    assert eudora("adjust", "reject", too_much, "--user", "luz").returncode == 0
+    assert (refused.exit_code, "above_paid" in refused.stderr) == (1, True)
+    assert eudora("adjust", "reject", too_much, "--user", "luz").exit_code == 0
     assert books.differences() == []

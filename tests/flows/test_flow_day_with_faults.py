@@ -2,8 +2,6 @@
 
 import json
 import sqlite3
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing
@@ -23,6 +21,7 @@ from security_module.roles import Role
 from sts.codes import BaseDate
 from sts.pan import pan_of_meter
 from sts.tid import tid_at
+from tests.flows.command import eudora
 from tests.flows.conftest import Books
 from tests.flows.raw_terminal import RawTerminal
 from vending.money import Centavos, Tenths
@@ -39,11 +38,6 @@ def system() -> Iterator[RunningSystem]:
         running_system(Path(home), on_free_ports=True, terminals=20, environment={}) as running,
     ):
         yield running
-
-
-def eudora(*words: str) -> subprocess.CompletedProcess[str]:
-    arguments = [sys.executable, "-m", "cli.main", *words]
-    return subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=120)
 
 
 def orphans() -> list[tuple[str, int, str | None]]:
@@ -113,6 +107,6 @@ def test_the_deleted_line_is_found_without_the_books(system: RunningSystem, tmp_
     key.write_text(eudora("security-module", "audit", "public-key").stdout)
     done = eudora("security-module", "audit", "export", "--output", str(file))
     verified = eudora("security-module", "audit", "verify", str(file), "--public-key", str(key))
-    assert done.returncode == 0, done.stderr
-    assert verified.returncode == 1
+    assert done.exit_code == 0, done.stderr
+    assert verified.exit_code == 1
     assert "record" in verified.stderr

@@ -14,9 +14,10 @@ from meters.virtual import EntryResult
 from pos.answers import read_pins, read_sale
 from sts.codes import BaseDate
 from sts.meter import MeterResult
+from tests.flows.command import eudora
 from tests.flows.conftest import Books
 from tests.flows.raw_terminal import RawTerminal
-from tests.flows.test_flow_adjustments import eudora, pin_of
+from tests.flows.test_flow_adjustments import pin_of
 
 FREE = "m.service = 0 AND m.status = 'active' AND m.held_by IS NULL AND m.register_id = 1 AND m.parked_tokens = 0"
 BEHIND = f"{FREE} AND m.encryption_algorithm = 11"
@@ -66,11 +67,11 @@ def test_an_engineers_token_needs_two_people(system: RunningSystem, books: Books
     proposed = eudora(
         "engineer", "power-limit", "--meter", number, "--watts", "3000", "--evidence", "orden 5", "--user", "ana"
     )
-    assert proposed.returncode == 0, proposed.stderr
+    assert proposed.exit_code == 0, proposed.stderr
     (adjustment,) = re.findall(r"^Ajuste +(\d+): PIN de límite de potencia", proposed.stdout)
     assert "same_person" in eudora("engineer", "approve", adjustment, "--user", "ana").stderr
     approved = eudora("engineer", "approve", adjustment, "--user", "luz")
-    assert approved.returncode == 0, approved.stderr
+    assert approved.exit_code == 0, approved.stderr
     pin = pin_of(approved.stdout)
     entered = enter(number, pin)
     assert (entered.is_accepted, "límite de potencia: 3000 W" in entered.sentence_es) == (True, True)

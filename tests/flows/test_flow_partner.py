@@ -14,11 +14,10 @@ from typing import Any
 
 import pytest
 import trustme
-from click.testing import CliRunner, Result
 
 from cli import context
-from cli.main import main
 from cli.system import RunningSystem
+from tests.flows.command import eudora
 from tests.flows.conftest import Books
 
 ROOT = Path(__file__).parents[2]
@@ -35,13 +34,7 @@ def file(system: RunningSystem) -> Iterator[Path]:
     before = path.read_text(encoding="utf-8")
     yield path
     path.write_text(before, encoding="utf-8")
-    assert _eudora("config", "apply").exit_code == 0
-
-
-def _eudora(*words: str) -> Result:
-    """Run a command in this process, as a new one would: from the file as it is now."""
-    context.settings.cache_clear()
-    return CliRunner().invoke(main, words)
+    assert eudora("config", "apply").exit_code == 0
 
 
 def _start(*words: str) -> subprocess.Popen[str]:
@@ -77,7 +70,7 @@ def test_three_networks_are_played_at_once_with_faults_and_nothing_is_wrong(
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_network_of_each_dialect_is_certified(system: RunningSystem, name: str) -> None:
     """Every case that can be run passes, and what was skipped says why."""
-    ended = _eudora("certify", name, "--json")
+    ended = eudora("certify", name, "--json")
     report = json.loads(ended.output)
     failed = [(case["id"], case["faults"]) for case in report["cases"] if case["outcome"] == "failed"]
     assert (failed, ended.exit_code, report["is_certified"]) == ([], 0, True)
@@ -95,11 +88,11 @@ def test_a_code_that_is_spelled_otherwise_than_agreed_fails_with_a_clear_line(
     text = file.read_text(encoding="utf-8").replace("[acquirers.recargas]\n", planted)
     assert planted in text
     file.write_text(text, encoding="utf-8")
-    assert _eudora("config", "apply").exit_code == 0
+    assert eudora("config", "apply").exit_code == 0
     page = tmp_path / "report.md"
     wanted = ("--config", str(agreed), "--case", "RE-01", "--case", "VE-01", "--report", str(page), "--language", "en")
     address = ":".join(map(str, system.network_address("recargas")))
-    failed = _eudora("certify", "recargas", *wanted, "--address", address)
+    failed = eudora("certify", "recargas", *wanted, "--address", address)
     assert failed.exit_code == 1
     line = "element 39 is 15; it must be 14 (meter_unknown)"
     assert f"RE-01  FAILED     Unknown meter: {line}" in failed.output
@@ -107,7 +100,7 @@ def test_a_code_that_is_spelled_otherwise_than_agreed_fails_with_a_clear_line(
     assert "**NOT CERTIFIED** (2 cases: 1 PASSED, 1 FAILED, 0 skipped)" in report
     assert f"- {line}" in report
     assert re.search(r"^received  ([0-9A-F]{2} ){8}", report, re.MULTILINE)
-    assert _eudora("certify", "recargas", "--case", "RE-01").exit_code == 0, "with what was agreed it passes"
+    assert eudora("certify", "recargas", "--case", "RE-01").exit_code == 0, "with what was agreed it passes"
 
 
 def _free_port() -> int:
@@ -161,7 +154,7 @@ def _run(words: list[str]) -> str:
         return _ended(_start(*words))
     if words[:2] == ["settle", "file"]:
         return _when_closed(words)
-    ended = _eudora(*words)
+    ended = eudora(*words)
     assert ended.exit_code == 0, (words, ended.output)
     return ended.output
 
@@ -170,7 +163,7 @@ def _when_closed(words: list[str]) -> str:
     """The page sleeps a minute until the day is closed; here it is looked for."""
     deadline = time.monotonic() + DAY_CLOSED_SECONDS_MAX
     while True:
-        ended = _eudora(*words)
+        ended = eudora(*words)
         if ended.exit_code == 0 or time.monotonic() > deadline:
             assert ended.exit_code == 0, ended.output
             return ended.output
@@ -214,13 +207,13 @@ def test_a_network_whose_host_waits_for_us_is_certified_and_played(
             "ana",
         ),
     ):
-        ended = _eudora(*words)
+        ended = eudora(*words)
         assert ended.exit_code == 0, ended.output
     number = re.match(r"\s*(\d+)\s+registrada", "" if ended is None else ended.output)
     assert number
-    assert _eudora("network", "deposit", "confirm", number[1], "--user", "luz").exit_code == 0
-    assert _eudora("config", "apply").exit_code == 0
-    certified = _eudora("certify", name, "--json", *options)
+    assert eudora("network", "deposit", "confirm", number[1], "--user", "luz").exit_code == 0
+    assert eudora("config", "apply").exit_code == 0
+    certified = eudora("certify", name, "--json", *options)
     report = json.loads(certified.output.splitlines()[-1])
     assert [(each["id"], each["faults"]) for each in report["cases"] if each["outcome"] == "failed"] == []
     assert report["passed"] > 40
