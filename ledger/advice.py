@@ -21,7 +21,7 @@ ADVICES_PER_BATCH_MAX = 1024
 _LOOK_UP = text(f"""
     SELECT o.position, j.digest, j.code, j.answer, j.sale_id, s.state
     FROM unnest({journal.KEY_ARRAYS}) WITH ORDINALITY AS o ({journal.KEY_COLUMNS}, position)
-    JOIN journal AS j ON {journal.KEY_JOIN} LEFT JOIN sale AS s ON s.id = j.sale_id
+    JOIN {journal.row_of_key("digest, code, answer, sale_id")} LEFT JOIN sale AS s ON s.id = j.sale_id
 """)  # noqa: S608 - constants only
 
 # A sale that is being parked is waited for, and one that is confirmed is not parked any more; in ascending order, as everywhere.

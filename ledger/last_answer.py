@@ -34,7 +34,7 @@ _ADMIT = text("""
 
 _LOOK_UP = text(f"""
     SELECT o.position, j.digest, j.code, j.rrn, j.sale_id
-    FROM unnest({journal.KEY_ARRAYS}) WITH ORDINALITY AS o ({journal.KEY_COLUMNS}, position) JOIN journal AS j ON {journal.KEY_JOIN}
+    FROM unnest({journal.KEY_ARRAYS}) WITH ORDINALITY AS o ({journal.KEY_COLUMNS}, position) JOIN {journal.row_of_key("digest, code, rrn, sale_id")}
 """)  # noqa: S608 - constants only
 
 # Held until the commit, so that no two copies of a ticket get the same number and no sale is parked while its digits leave; in

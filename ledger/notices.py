@@ -34,7 +34,7 @@ _OUTCOMES = text(f"""
 _OUTCOMES_BY_KEY = text(f"""
     INSERT INTO network_notice ({_COLUMNS})
     SELECT s.acquirer_code, 'outcome', 'sale ' || s.id, {_SALE} || jsonb_build_object('code', j.code), :at, :at, :at
-    FROM unnest({journal.KEY_ARRAYS}) AS o ({journal.KEY_COLUMNS}) JOIN journal AS j ON {journal.KEY_JOIN}
+    FROM unnest({journal.KEY_ARRAYS}) AS o ({journal.KEY_COLUMNS}) JOIN {journal.row_of_key("sale_id, code")}
     JOIN sale AS s ON s.id = j.sale_id JOIN meter AS m ON m.id = s.meter_id
     WHERE s.state <> 'reserved' AND j.code IS NOT NULL
     ORDER BY s.id ON CONFLICT DO NOTHING

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, text
 
 from ledger import arrays
-from ledger.journal import KEY_ARRAYS, KEY_COLUMNS, KEY_JOIN, KEY_REACH, REVERSED_AND_PARKED, key_arrays
+from ledger.journal import KEY_COLUMNS, KEY_REACH, REVERSED_AND_PARKED
 from ledger.rounds import together
 from ledger.rules import PostingLine, parking_lines
 from vending.calendar import local_date
@@ -61,7 +61,7 @@ _READ_DAYS = text("""
     ) AS p
 """)
 
-_WRITE = text(f"""
+_WRITE = text("""
     WITH o AS (
         SELECT * FROM unnest(CAST(:sales AS bigint[]), CAST(:meters AS bigint[]), CAST(:acquirers AS text[]), CAST(:terminals AS text[]),
             CAST(:paid AS bigint[]), CAST(:days AS date[]), CAST(:settlement_days AS date[]))
@@ -72,8 +72,6 @@ _WRITE = text(f"""
     ), counted AS (
         UPDATE meter SET parked_tokens = parked_tokens + c.times
         FROM (SELECT meter_id, count(*) AS times FROM o GROUP BY meter_id) AS c WHERE meter.id = c.meter_id
-    ), barred AS (
-        UPDATE journal AS j SET digest = CAST(:mark AS bytea) FROM unnest({KEY_ARRAYS}) AS o ({KEY_COLUMNS}) WHERE {KEY_JOIN}
     ), entries AS (
         INSERT INTO entry (id, kind, sale_id, posted_at, local_date)
         SELECT nextval('ledger_id'), 'parking', sale_id, now(), day FROM o
@@ -83,7 +81,14 @@ _WRITE = text(f"""
     SELECT e.id, l.line, e.local_date, l.account_id, l.amount FROM entries AS e
     JOIN unnest(CAST(:line_sales AS bigint[]), CAST(:line_numbers AS smallint[]), CAST(:line_accounts AS bigint[]),
         CAST(:line_amounts AS bigint[])) AS l (sale_id, line, account_id, amount) ON l.sale_id = e.sale_id
+""")
+
+_BAR = text(f"""
+    UPDATE journal SET digest = CAST(:mark AS bytea) WHERE ({KEY_COLUMNS}) = (
+        CAST(:transmitted_at AS timestamptz), CAST(:stan AS text), CAST(:terminal AS text), CAST(:acquirer AS text), CAST(:message_class AS text)
+    )
 """)  # noqa: S608 - constants only
+"""One by one: an UPDATE of several may be planned as one look at all that lies between their times."""
 
 _MOVE_ACCOUNTS = text("""
     UPDATE account SET balance_centavos = balance_centavos + o.amount
@@ -166,9 +171,10 @@ class ParkingBatch:
             for line in kept.lines:
                 amounts[line.account_id] = amounts.get(line.account_id, 0) + line.amount_centavos
         ids = sorted(amounts)
-        _, moved = together(
+        *_, moved = together(
             self.connection,
             (_WRITE, _columns(self.kept)),
+            *((_BAR, _row_of(kept.sale.key)) for kept in self.kept),
             (_MOVE_ACCOUNTS, {"ids": arrays.ints(ids), "amounts": arrays.ints([amounts[each] for each in ids])}),
         )
         assert moved.rowcount == len(ids), "every account of a parking exists"
@@ -241,12 +247,21 @@ def _key_of(row: Any) -> RequestKey:
     )
 
 
+def _row_of(key: RequestKey) -> dict[str, object]:
+    return {
+        "mark": REVERSED_AND_PARKED,
+        "transmitted_at": key.transmitted_at.isoformat(),
+        "stan": key.stan,
+        "terminal": key.terminal_id,
+        "acquirer": key.acquirer_id,
+        "message_class": key.message_class,
+    }
+
+
 def _columns(kept: Sequence[_Kept]) -> dict[str, object]:
     sales = [each.sale for each in kept]
     lines = [(each.sale.sale_id, number, line) for each in kept for number, line in enumerate(each.lines, 1)]
     return {
-        **key_arrays([sale.key for sale in sales]),
-        "mark": REVERSED_AND_PARKED,
         "sales": arrays.ints([sale.sale_id for sale in sales]),
         "meters": arrays.ints([sale.meter.meter_id for sale in sales]),
         "acquirers": arrays.texts([sale.key.acquirer_id for sale in sales]),

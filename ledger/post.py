@@ -48,6 +48,8 @@ _PAY_OBLIGATIONS = text("""
     RETURNING obligation.meter_id, obligation.code, obligation.id
 """)
 
+# An answer goes to the row of its request, found by its key: no plan can be wrong about how. A row that was not there is one too many,
+# and takes the transaction back.
 _WRITE = text(f"""
     WITH released AS (
         UPDATE meter SET held_by = NULL, month = greatest(meter.month, o.month), remainder_centavos = remainder_centavos + o.carried,
@@ -73,14 +75,18 @@ _WRITE = text(f"""
     ), leaving AS (
         INSERT INTO outbox (sale_id, topic, created_at)
         SELECT o.id, '{OUTBOX_TOPIC}', now() FROM unnest(CAST(:posted AS bigint[])) AS o (id)
-    ), answered AS (
-        UPDATE journal AS j SET code = o.code, answer = o.answer, answered_at = now()
-        FROM unnest({journal.KEY_ARRAYS}, CAST(:codes AS text[]), CAST(:answers AS bytea[]), CAST(:answer_sales AS bigint[]))
+    ), given AS (
+        SELECT * FROM unnest({journal.KEY_ARRAYS}, CAST(:codes AS text[]), CAST(:answers AS bytea[]), CAST(:answer_sales AS bigint[]))
             WITH ORDINALITY AS o ({journal.KEY_COLUMNS}, code, answer, sale_id, position)
-        WHERE {journal.KEY_JOIN} AND j.answer IS NULL AND j.sale_id IS NOT DISTINCT FROM o.sale_id
-        RETURNING o.position
+    ), answered AS (
+        INSERT INTO journal AS j ({journal.KEY_COLUMNS}, digest, rrn, request, code, sale_id, answer, received_at, answered_at)
+        SELECT {journal.KEY_COLUMNS}, '', '', '', code, sale_id, answer, '-infinity', now() FROM given
+        ON CONFLICT ({journal.KEY_COLUMNS}) DO UPDATE SET code = excluded.code, answer = excluded.answer, answered_at = now()
+        WHERE j.answer IS NULL AND j.sale_id IS NOT DISTINCT FROM excluded.sale_id
+        RETURNING {journal.KEY_COLUMNS}, received_at
     )
-    SELECT array(SELECT position FROM answered), (SELECT count(*) FROM released)
+    SELECT array(SELECT given.position FROM given JOIN answered USING ({journal.KEY_COLUMNS})), (SELECT count(*) FROM released),
+        EXISTS (SELECT FROM answered WHERE received_at = '-infinity')
 """)  # noqa: S608 - constants only
 
 # Given in ascending order and looked up one by one, so that they are locked in ascending order.
@@ -92,7 +98,7 @@ _MOVE_ACCOUNTS = text("""
 
 _READ_ANSWERS = text(f"""
     SELECT o.position, j.code, j.answer
-    FROM unnest({journal.KEY_ARRAYS}) WITH ORDINALITY AS o ({journal.KEY_COLUMNS}, position) JOIN journal AS j ON {journal.KEY_JOIN}
+    FROM unnest({journal.KEY_ARRAYS}) WITH ORDINALITY AS o ({journal.KEY_COLUMNS}, position) JOIN {journal.row_of_key("code, answer")}
 """)  # noqa: S608 - constants only
 
 
@@ -131,12 +137,7 @@ def post(engine: Engine, postings: Sequence[Posting]) -> list[Posted]:
 
 def _post(connection: Connection, postings: Sequence[Posting]) -> list[Posted]:
     ends = _end_sales(connection, postings)
-    winners = {
-        position: posting
-        for position, posting in enumerate(postings)
-        if isinstance(posting, AnswerRecord) or _is_winner(posting, ends)
-    }
-    answered = _write(connection, list(ends.values()), winners)
+    answered = _write(connection, list(ends.values()), _winners(postings, ends))
     told = [(sale_id, _code_of(end.posting)) for sale_id, end in ends.items() if end.posting.is_told]
     if told:
         tell_outcomes(connection, told, connection.scalar(_NOW))
@@ -149,9 +150,15 @@ def _post(connection: Connection, postings: Sequence[Posting]) -> list[Posted]:
     return [results[position] for position in range(len(postings))]
 
 
-def _is_winner(posting: SalePost | SaleVoid, ends: dict[int, _End]) -> bool:
-    end = ends.get(posting.sale.sale_id)
-    return end is not None and end.posting is posting
+def _winners(postings: Sequence[Posting], ends: dict[int, _End]) -> dict[int, Posting]:
+    """Return by their places those whose answer may be the one that is stored: one for each request, the end of its sale before others."""
+    by_key: dict[RequestKey, tuple[int, Posting]] = {}
+    for position, posting in enumerate(postings):
+        if isinstance(posting, AnswerRecord):
+            by_key.setdefault(posting.key, (position, posting))
+        elif (end := ends.get(posting.sale.sale_id)) is not None and end.posting is posting:
+            by_key[posting.sale.key] = (position, posting)
+    return dict(by_key.values())
 
 
 def _end_sales(connection: Connection, postings: Sequence[Posting]) -> dict[int, _End]:
@@ -200,7 +207,9 @@ def _write(connection: Connection, ends: list[_End], winners: dict[int, Posting]
     account_ids = _accounts_moved(ends)
     moves = [_move_accounts(ends, account_ids)] if ends else []
     written, *others = together(connection, (_WRITE, values), *claims, *moves)
-    stored, released = written.rows[0]
+    stored, released, is_unknown = written.rows[0]
+    if is_unknown:
+        raise LookupError("a posting names a request that is not in the journal")
     assert released == len(ends), "a reserved sale holds its meter"
     for each in others[len(claims) :]:
         assert each.rowcount == len(account_ids), "every account of a posting exists"

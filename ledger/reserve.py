@@ -64,7 +64,7 @@ _ADMIT = text(f"""
     ) AS c ON true
     LEFT JOIN terminal AS t ON t.acquirer_id = a.id AND t.code = o.terminal_code
     LEFT JOIN account AS f ON f.id = a.float_account_id
-    LEFT JOIN journal AS j ON {journal.KEY_JOIN}
+    LEFT JOIN {journal.row_of_key("digest, code, sale_id, answer")}
 """)  # noqa: S608 - constants only
 
 _LOCK_FLOATS = text("""

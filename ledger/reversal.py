@@ -25,7 +25,7 @@ REVERSALS_PER_BATCH_MAX = 1024
 
 _LOOK_UP = text(f"""
     SELECT o.position, j.digest, j.code, j.sale_id, j.answer, j.request
-    FROM unnest({journal.KEY_ARRAYS}) WITH ORDINALITY AS o ({journal.KEY_COLUMNS}, position) JOIN journal AS j ON {journal.KEY_JOIN}
+    FROM unnest({journal.KEY_ARRAYS}) WITH ORDINALITY AS o ({journal.KEY_COLUMNS}, position) JOIN {journal.row_of_key("digest, code, sale_id, answer, request")}
 """)  # noqa: S608 - constants only
 
 _NOT_FOUND = Declined(code=ResponseCode.ORIGINAL_NOT_FOUND)

@@ -45,7 +45,7 @@ _READ = text(f"""
 # By keys and not by a join on the sale's columns: only so is it known beforehand in which months to look.
 _READ_JOURNAL = text(f"""
     SELECT o.position, j.request, j.code
-    FROM unnest({journal.KEY_ARRAYS}) WITH ORDINALITY AS o ({journal.KEY_COLUMNS}, position) JOIN journal AS j ON {journal.KEY_JOIN}
+    FROM unnest({journal.KEY_ARRAYS}) WITH ORDINALITY AS o ({journal.KEY_COLUMNS}, position) JOIN {journal.row_of_key("request, code")}
 """)  # noqa: S608 - constants only
 
 

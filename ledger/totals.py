@@ -26,7 +26,7 @@ from vending.settlement import (
 
 _KNOWN = text(f"""
     SELECT j.digest, j.code, j.answer
-    FROM unnest({journal.KEY_ARRAYS}) AS o ({journal.KEY_COLUMNS}) JOIN journal AS j ON {journal.KEY_JOIN}
+    FROM unnest({journal.KEY_ARRAYS}) AS o ({journal.KEY_COLUMNS}) JOIN {journal.row_of_key("digest, code, answer")}
 """)  # noqa: S608 - constants only
 
 _TERMINAL = text("""

@@ -16,10 +16,11 @@ from ledger.resolve import look
 from ledger.reversal import find_originals
 from tests.ledger.books import INDEBTED, NOW, Books, post_of
 from tests.ledger.test_ledger_parking import reversal_of
-from vending.order import UnresolvedLook
+from vending.order import Reserved, UnresolvedLook
 
 YEARS = 6
 _MONTHS_SCANNED = re.compile(r"Scan\b[^\n]* on ((?:journal|posting)_\w+)")
+_KEY_SCAN = re.compile(r"Index Scan using journal_\w+_pkey[^\n]*\n\s*Index Cond: ([^\n]*)")
 _ABOUT_MONTHS = re.compile(r"\b(?:JOIN|FROM|UPDATE) (?:journal|posting)\b")
 
 
@@ -51,8 +52,8 @@ def _record(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return executed
 
 
-def _scanned(books: Books, statement: str, values: dict[str, Any]) -> set[str]:
-    """The months that the prepared plan of a statement opens for these values."""
+def _plan(books: Books, statement: str, values: dict[str, Any], mode: str = "auto") -> str:
+    """The plan that the server makes for a prepared statement and these values."""
     names = list(dict.fromkeys(re.findall(r"%\((\w+)\)s", statement)))
     numbers = {name: number for number, name in enumerate(names, 1)}
     prepared = re.sub(r"%\((\w+)\)s(::\w+)?", lambda found: f"${numbers[found[1]]}", statement).replace("%%", "%")
@@ -60,13 +61,20 @@ def _scanned(books: Books, statement: str, values: dict[str, Any]) -> set[str]:
         raw = connection.connection.driver_connection
         assert isinstance(raw, psycopg.Connection)
         with psycopg.ClientCursor(raw) as cursor:
+            cursor.execute(f"SET plan_cache_mode = {mode}")
             cursor.execute(f"PREPARE plan AS {prepared}")
             places = ", ".join(["%s"] * len(names))
             cursor.execute(f"EXPLAIN EXECUTE plan ({places})", [values[name] for name in names])
             plan = "\n".join(row[0] for row in cursor.fetchall())
             cursor.execute("DEALLOCATE plan")
+            cursor.execute("RESET plan_cache_mode")
     assert "Seq Scan" not in plan, plan
-    return set(_MONTHS_SCANNED.findall(plan))
+    return plan
+
+
+def _scanned(books: Books, statement: str, values: dict[str, Any]) -> set[str]:
+    """The months that a plan opens."""
+    return set(_MONTHS_SCANNED.findall(_plan(books, statement, values)))
 
 
 def _sell(books: Books) -> None:
@@ -119,6 +127,27 @@ def test_a_request_opens_the_month_of_its_key_and_no_other(
     about = {statement: values for statement, values in executed.items() if _ABOUT_MONTHS.search(statement)}
     opened = [_scanned(old_books, statement, values) for statement, values in about.items()]
     assert set().union(*opened) == {"journal_2026_08"}, list(zip(about, opened, strict=True))
+
+
+@pytest.mark.parametrize("mode", ["force_generic_plan", "force_custom_plan"])
+def test_the_journal_is_looked_into_by_whole_keys_however_little_the_planner_knows(
+    old_books: Books, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    """By the times of a batch alone it would read all that lies between them: for a terminal whose clock is wrong by a year, a year."""
+    with monkeypatch.context() as patch:
+        executed = _record(patch)
+        orders = [old_books.order() for _ in range(3)]
+        reserved = [each for each in old_books.reserve(*orders) if isinstance(each, Reserved)]
+        old_books.post(*(post_of(each.sale) for each in reserved))
+        confirm(old_books.engine, [old_books.advice(order) for order in orders])
+        find_originals(old_books.engine, [old_books.reversal(order) for order in orders])
+    looking = [each for each in executed if "sent_first" in each]
+    assert len(looking) > 2
+    for statement in looking:
+        plan = _plan(old_books, statement, executed[statement], mode)
+        scans = _KEY_SCAN.findall(plan)
+        assert scans, plan
+        assert all("stan = " in condition for condition in scans), plan
 
 
 def test_parking_looks_for_earlier_reversals_as_far_as_a_key_can_lie(
