@@ -27,7 +27,14 @@ class CloseLease:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadLease:
-    """What is left of the lease in force? At a till's module."""
+    """What is left of the lease in force? At a till's module.
+
+    Attributes:
+        journal: epoch and number of sales that stand in the client's own journal; where the module has others, one of the two was
+            set back, and the lease is locked. None: only to look.
+    """
+
+    journal: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,7 @@ SIGNED_OCTETS_MAX = 1_024
 """A lease with the most supply groups and the longest names takes 284."""
 TERMINAL_ID_OCTETS_MAX = 16
 
+_JOURNAL = struct.Struct(">II")
 _LEFT = struct.Struct(">IBIQQQ")
 
 
@@ -39,6 +40,14 @@ def _read_signed(fields: bytes) -> bytes:
 
 def _encode_nothing(_: object) -> bytes:
     return b""
+
+
+def _encode_read(request: ReadLease) -> bytes:
+    return b"" if request.journal is None else _JOURNAL.pack(*request.journal)
+
+
+def _decode_read(fields: bytes) -> ReadLease:
+    return ReadLease(journal=_JOURNAL.unpack(fields) if fields else None)
 
 
 def _encode_revoke(request: RevokeTerminal) -> bytes:
@@ -78,7 +87,7 @@ REQUESTS: tuple[tuple[type[Request], Command, Callable[[Any], bytes], Callable[[
         lambda fields: AcceptLease(lease=_read_signed(fields)),
     ),
     (CloseLease, Command.CLOSE_LEASE, _encode_nothing, _empty(CloseLease)),
-    (ReadLease, Command.READ_LEASE, _encode_nothing, _empty(ReadLease)),
+    (ReadLease, Command.READ_LEASE, _encode_read, _decode_read),
     (RevokeTerminal, Command.REVOKE_TERMINAL, _encode_revoke, _decode_revoke),
 )
 """How each request is written and read."""

@@ -101,7 +101,9 @@ class LeaseCommands:
                 return LeaseAccepted()
             case CloseLease():
                 return LeaseClosed(statement=_close(log, book, self._till, self._key))
-            case ReadLease():
+            case ReadLease(journal=journal):
+                if journal is not None:
+                    _compare(log, book, journal)
                 return _left(book)
 
     def _give(self, log: MintLog, key: AuditKey, signed: bytes) -> bytes:
@@ -189,7 +191,7 @@ def _accept(log: MintLog, book: TillBook, till: Till, signed: bytes) -> None:
     except LeaseError:
         raise _LeaseRefused(Status.LEASE_INVALID) from None
     refusal = find_acceptance_refusal(
-        lease, terminal_id=till.terminal_id, epoch_seen=book.epoch, closing=book.statement, now=log.now()
+        lease, terminal_id=till.terminal_id, epoch_seen=book.epoch_seen, closing=book.statement, now=log.now()
     )
     if refusal is not None:
         raise _LeaseRefused(refusal)
@@ -232,6 +234,20 @@ def _close(log: MintLog, book: TillBook, till: Till, key: AuditKey) -> bytes:
 def _closing(book: TillBook) -> bytes:
     assert book.closing is not None, "it was committed"
     return book.closing
+
+
+def _compare(log: MintLog, book: TillBook, journal: tuple[int, int]) -> None:
+    """Lock the lease if the till's journal knows of other sales than the module: the store of one of them was set back."""
+    ours = (book.epoch, book.use.sales)
+    if journal == ours:
+        return
+    # No further than the lease that the head-end may have given since: a wrong number must not lock the till for ever.
+    seen = max(book.epoch_seen, min(journal[0], book.epoch + 1))
+    if not book.is_locked or seen > book.epoch_seen:
+        rows = lease_store.lock(book.epoch, seen)
+        log.record_with("journal_differs", {"journal": journal, "module": ours}, lambda *_: rows)
+        book.load()
+    raise _LeaseRefused(Status.LEASE_LOCKED)
 
 
 def _left(book: TillBook) -> LeaseLeft:

@@ -118,6 +118,20 @@ def read_till(database: sqlite3.Connection) -> TillLease | None:
     return TillLease(epoch=row[0], signed=row[1], use=use, is_locked=bool(row[5]), closing=row[6])
 
 
+def read_epoch_seen(database: sqlite3.Connection) -> int:
+    """Return the epoch up to which a till's own journal said that there were leases; 0: it never said more than the store."""
+    row = database.execute("SELECT value FROM state WHERE name = 'lease_epoch_seen'").fetchone()
+    return int(row[0]) if row is not None else 0
+
+
+def lock(epoch: int, epoch_seen: int) -> Statements:
+    """Lock a lease, and take no lease up to *epoch_seen* any more."""
+    return [
+        ("UPDATE till_lease SET is_locked = 1 WHERE epoch = ?", [(epoch,)]),
+        ("INSERT OR REPLACE INTO state VALUES ('lease_epoch_seen', ?)", [(str(epoch_seen),)]),
+    ]
+
+
 def accept(epoch: int, signed: bytes) -> Statements:
     """Keep a lease as the one in force."""
     return [("INSERT INTO till_lease VALUES (?, ?, 0, 0, 0, 0, NULL)", [(epoch, signed)])]

@@ -38,6 +38,7 @@ class TillBook:
 
     Attributes:
         epoch: the highest that was accepted; 0: none.
+        epoch_seen: that, or a higher one of which the till's journal knew and this store did not.
         lease: the one in force; None: none was accepted, or it is closed.
         signed: the octets of the newest lease, in force or closed; empty: none.
         closing: the signed statement on the newest lease; None: it is open, or nothing was ever asked for.
@@ -60,6 +61,7 @@ class TillBook:
         """Read what was committed last."""
         found = lease_store.read_till(self._database)
         self.epoch = found.epoch if found is not None else 0
+        self.epoch_seen = max(self.epoch, lease_store.read_epoch_seen(self._database))
         self.signed = found.signed if found is not None else b""
         self.closing = found.closing if found is not None else None
         self.use = found.use if found is not None else Use()

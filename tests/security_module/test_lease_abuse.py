@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from messages.security_module import (
+    ReadLease,
     RevokeTerminal,
     Status,
 )
@@ -172,6 +173,15 @@ def test_a_copied_till_is_found_and_stopped(head: HeadEnd, till: TillStation, tm
     copy.log.close()
 
 
+def set_back(till: TillStation, image: Path) -> None:
+    """Put an old image in the place of the store."""
+    till.log.close()
+    for suffix in ("-wal", "-shm"):
+        till.path.with_name(till.path.name + suffix).unlink(missing_ok=True)
+    shutil.copy(image, till.path)
+    till.start()
+
+
 def test_a_store_that_was_set_back(head: HeadEnd, till: TillStation, tmp_path: Path) -> None:
     """An image from before the last closing takes none of the leases of today, and its closing stops the terminal."""
     first = sync(head, till)
@@ -180,16 +190,52 @@ def test_a_store_that_was_set_back(head: HeadEnd, till: TillStation, tmp_path: P
     till.again()
     till.sell(a_sale(1))
     second = sync(head, till)
-    till.log.close()
-    shutil.copy(tmp_path / "image.sqlite3", till.path)
-    for suffix in ("-wal", "-shm"):
-        till.path.with_name(till.path.name + suffix).unlink(missing_ok=True)
-    till.start()
+    set_back(till, tmp_path / "image.sqlite3")
     assert till.accept(second) is Status.LEASE_OPEN
     head.times.go_on(seconds=1)
     statement = till.close()
     assert [till.accept(first), till.accept(second)] == [Status.LEASE_REPLAYED, Status.LEASE_CHAIN]
     assert head.refusal_of(statement) is Status.TERMINAL_FROZEN
+
+
+@pytest.mark.parametrize("journal", [(1, 1), (1, 3), (0, 2), (2, 0)])
+def test_a_journal_that_knows_of_other_sales_locks_the_lease(
+    head: HeadEnd, till: TillStation, journal: tuple[int, int]
+) -> None:
+    """Behind or ahead, one of the two stores was set back: nothing is minted until the next lease, also after a restart."""
+    sync(head, till)
+    till.sell(a_sale(1), a_sale(2))
+    assert till.status(ReadLease(journal=(1, 2))) is Status.OK
+    assert [till.status(ReadLease(journal=journal)) for _ in range(2)] == [Status.LEASE_LOCKED] * 2
+    assert till.sell(a_sale(3)) == [Status.LEASE_LOCKED]
+    till.again()
+    assert till.sell(a_sale(4)) == [Status.LEASE_LOCKED]
+    found = [each["details"] for each in acts(till.path) if each["act"] == "journal_differs"]
+    assert found == [{"journal": list(journal), "module": [1, 2]}]
+
+
+def test_a_lease_that_the_journal_knew_is_not_accepted_once_more(
+    head: HeadEnd, till: TillStation, tmp_path: Path
+) -> None:
+    """The store was set back to before it: the journal tells, and only a lease after that one is taken."""
+    statement = till.close()
+    till.log.close()
+    shutil.copy(till.path, tmp_path / "image.sqlite3")
+    till.start()
+    lease = head.lease_for(statement)
+    assert till.accept(lease) is Status.OK
+    assert till.sell(a_sale(1), a_sale(2)) == [Status.OK] * 2
+    set_back(till, tmp_path / "image.sqlite3")
+    assert till.status(ReadLease(journal=(1, 2))) is Status.LEASE_LOCKED
+    till.again()
+    assert till.accept(lease) is Status.LEASE_REPLAYED
+    assert till.status(ReadLease(journal=(2**32 - 1, 0))) is Status.LEASE_LOCKED  # Says nonsense, and changes nothing.
+    head.times.go_on(hours=HOURS)
+    later = head.lease_for(till.close())
+    assert read_lease(later).epoch == 2
+    assert till.accept(later) is Status.OK
+    assert till.status(ReadLease(journal=(2, 0))) is Status.OK
+    assert till.sell(a_sale(3)) == [Status.OK]
 
 
 def test_a_till_that_begins_anew_is_not_taken_for_the_old_one(head: HeadEnd, till: TillStation) -> None:

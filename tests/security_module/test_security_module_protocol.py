@@ -121,6 +121,7 @@ REQUESTS = st.one_of(
     st.builds(AskLease, statement=SIGNED),
     st.builds(AcceptLease, lease=SIGNED),
     st.sampled_from([CloseLease(), ReadLease()]),
+    st.builds(ReadLease, journal=st.tuples(U32, U32)),
     st.builds(
         RevokeTerminal, terminal_id=st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=16)
     ),
