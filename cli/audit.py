@@ -29,10 +29,12 @@ def audit_group() -> None:
 
 @audit_group.command("public-key")
 @directory_option
-def public_key_command(directory: Path) -> None:
-    """Print the public key that verifies this module's audit (PEM), as the module wrote it at its last start."""
+@click.option("--hex", "is_hex", is_flag=True, help="64 hexadecimal digits, as a ceremony asks for them.")
+def public_key_command(directory: Path, *, is_hex: bool) -> None:
+    """Print the public key that verifies this module's audit, leases and closing statements (PEM), as it wrote it at its last start."""
     try:
-        click.echo(Layout(directory).audit_public_key.read_text(encoding="ascii"), nl=False)
+        pem = Layout(directory).audit_public_key.read_text(encoding="ascii")
+        click.echo(read_public_key(pem.encode("ascii")).public_bytes_raw().hex() if is_hex else pem, nl=is_hex)
     except FileNotFoundError as error:
         raise click.ClickException(
             f"the module in {directory} was never started, or its store has no audit key"

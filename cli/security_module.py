@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import click
 
 from cli.audit import COMMANDS as AUDIT_COMMANDS
 from cli.custody import CUSTODY_COMMANDS, ask_custodians, directory_option, language_option
+from cli.leases import COMMANDS as LEASE_COMMANDS
 from security_module.audit_file import audit
 from security_module.ceremony import AlreadyInitialised, init
 from security_module.hardening import harden
@@ -132,6 +134,8 @@ def show_command(directory: Path) -> None:
         "mac": mac,
         "clients": clients,
         "approvers": approvers,
+        "vendor_terminals": [each.document() for each in keys.vendors.values()],
+        "till": asdict(keys.till) if keys.till is not None else None,
     }
     click.echo(json.dumps(answer, indent=2))
 
@@ -180,5 +184,5 @@ def _open(directory: Path) -> ModuleKeys:
         raise click.ClickException(str(error)) from error
 
 
-for _command in AUDIT_COMMANDS:
+for _command in AUDIT_COMMANDS + LEASE_COMMANDS:
     security_module.add_command(_command)

@@ -25,6 +25,7 @@ from messages.security_module_frame import (
     write_digits,
 )
 from messages.security_module_keys import REPLIES as KEY_REPLIES
+from messages.security_module_leases import REPLIES as LEASE_REPLIES
 from messages.security_module_shapes import (
     CheckValue,
     ClockAccepted,
@@ -145,7 +146,10 @@ _REPLY_ENCODERS: dict[type[Reply], tuple[bytes, Callable[[Any], bytes]]] = {
     )
 }
 _REPLY_ENCODERS.update(
-    {reply: (command.reply_letters.encode("ascii"), encode) for reply, command, encode, _ in KEY_REPLIES}
+    {
+        reply: (command.reply_letters.encode("ascii"), encode)
+        for reply, command, encode, _ in KEY_REPLIES + LEASE_REPLIES
+    }
 )
 _OK_CODE = Status.OK.code.encode("ascii")
 
@@ -282,7 +286,7 @@ _REPLY_DECODERS: dict[Command, Callable[[bytes], Reply]] = {
     Command.ACCEPT_CLOCK: _decode_clock_accepted,
     Command.ENGINEERING: decode_engineering_reply,
     Command.METER_KEY_CHANGE: decode_key_change_reply,
-    **{command: decode for _, command, _, decode in KEY_REPLIES},
+    **{command: decode for _, command, _, decode in KEY_REPLIES + LEASE_REPLIES},
 }
 _REPLIES = {command.reply_letters.encode("ascii"): (command, _REPLY_DECODERS.get(command)) for command in Command}
 _OK = Status.OK

@@ -35,6 +35,7 @@ from messages.security_module_frame import (
 )
 from messages.security_module_keys import REQUESTS as KEY_REQUESTS
 from messages.security_module_keys import read_mac_key, write_key_name, write_scheme
+from messages.security_module_leases import REQUESTS as LEASE_REQUESTS
 from messages.security_module_shapes import (
     AcceptClock,
     Command,
@@ -153,7 +154,7 @@ _REQUEST_ENCODERS: dict[type[Request], tuple[bytes, Callable[[Any], bytes]]] = {
     )
 }
 _REQUEST_ENCODERS.update(
-    {request: (command.value.encode("ascii"), encode) for request, command, encode, _ in KEY_REQUESTS}
+    {request: (command.value.encode("ascii"), encode) for request, command, encode, _ in KEY_REQUESTS + LEASE_REQUESTS}
 )
 
 
@@ -292,7 +293,9 @@ _REQUEST_DECODERS: dict[bytes, tuple[Command, Callable[[bytes], Request]]] = {
         (Command.METER_KEY_CHANGE, decode_key_change),
     )
 }
-_REQUEST_DECODERS.update({command.value.encode("ascii"): (command, decode) for _, command, _, decode in KEY_REQUESTS})
+_REQUEST_DECODERS.update(
+    {command.value.encode("ascii"): (command, decode) for _, command, _, decode in KEY_REQUESTS + LEASE_REQUESTS}
+)
 
 
 def decode_request(body: bytes) -> tuple[int, Request]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from enum import Enum
 
+from messages.security_module_lease_shapes import LeaseReply, LeaseRequest
 from vending.engineering import EngineeringRequest, KeyChangeRequest
 from vending.money import Centavos
 from vending.ports import MacKey, MintRequest
@@ -22,7 +23,8 @@ class Status(Enum):
         code: the two digits on the wire.
         meaning: for people.
         is_refusal: the module looked the request up and says that nothing was minted under its id and nothing ever will be.
-            The others (``unknown_version``, ``permission``, ``clock_in_doubt``, ``approval_needed``, ``approval_invalid``, ``overloaded``, ``stopping``, ``internal_error``) say nothing about that id: it may have
+            The others (``unknown_version``, ``permission``, ``clock_in_doubt``, ``approval_needed``, ``approval_invalid``, ``overloaded``, ``stopping``, ``internal_error``,
+            and those of leases from 80 on) say nothing about that id: it may have
             been minted by an earlier request whose answer was lost, so ask again.
     """
 
@@ -61,6 +63,23 @@ class Status(Enum):
     APPROVAL_INVALID = ("56", "an approval is wrong, expired or of nobody enrolled, or two people are not there", False)
     KEY_RETIRED = ("60", "the session key was retired, and its overlap is over", True)
     KEY_INVALID = ("61", "not a session key of this zone, or not the one that its check value names", True)
+    LEASE_NEEDED = ("70", "this module mints only under a lease, and none is in force", True)
+    LEASE_NOT_VALID = ("71", "the lease is not valid yet, or not any more, by the module's clock", True)
+    LEASE_FORBIDS = ("72", "the lease allows no such thing: another vending key, or no sale of credit", True)
+    LEASE_SALE_LIMIT = ("73", "more money than the lease allows for one sale, or no amount was said", True)
+    LEASE_METER_LIMIT = ("74", "more money than the lease allows for one meter in one local day", True)
+    LEASE_MONEY_LIMIT = ("75", "the money of the lease is used up", True)
+    LEASE_UNITS_LIMIT = ("76", "the units of the lease are used up", True)
+    LEASE_SALES_LIMIT = ("77", "the number of sales of the lease is used up", True)
+    LEASE_LOCKED = ("78", "the clock was set while the lease was in force; close it and ask for another", True)
+    LEASE_INVALID = ("80", "not a lease of this module's head-end for this terminal", False)
+    LEASE_REPLAYED = ("81", "the lease, or the closing statement, is an old one", False)
+    LEASE_CHAIN = ("82", "the lease does not follow this module's own closing statement", False)
+    LEASE_OPEN = ("83", "the lease before it was not closed", False)
+    TERMINAL_UNKNOWN = ("84", "no such vendor terminal, or not signed by its module", False)
+    TERMINAL_REVOKED = ("85", "the vendor terminal was revoked", False)
+    TERMINAL_FROZEN = ("86", "the terminal's statements contradict each other: its store was copied or set back", False)
+    WRONG_MODULE = ("89", "a till's module and a head-end's do not know each other's lease commands", False)
     OVERLOADED = ("90", "too many requests wait; ask again", False)
     STOPPING = ("91", "the module is stopping; ask again, or another", False)
     PERMISSION = ("98", "the role of this client does not allow the command", False)
@@ -90,6 +109,11 @@ class Command(Enum):
     MAKE_SESSION_KEY = "GK"
     TAKE_SESSION_KEY = "TK"
     RETIRE_KEY = "RK"
+    ASK_LEASE = "LE"
+    ACCEPT_LEASE = "LA"
+    CLOSE_LEASE = "LC"
+    READ_LEASE = "LR"
+    REVOKE_TERMINAL = "RT"
     UNKNOWN = "EQ"
     """Never sent: its reply letters ``ER`` answer a command that the module does not know."""
 
@@ -248,6 +272,7 @@ Request = (
     | MakeSessionKey
     | TakeSessionKey
     | RetireKey
+    | LeaseRequest
 )
 
 
@@ -438,5 +463,6 @@ Reply = (
     | SessionKeyMade
     | SessionKeyTaken
     | KeyRetired
+    | LeaseReply
     | Refused
 )

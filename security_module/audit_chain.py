@@ -76,6 +76,14 @@ class AuditKey:
         head = Head(module_id=self._module_id, sequence=sequence, link=link, signed_at=at.isoformat(), signature=b"")
         return Head(**{**_as_mapping(head), "signature": self._key.sign(_signed_octets(head))})
 
+    def sign_octets(self, context: bytes, octets: bytes) -> bytes:
+        """Return *octets* and behind them 64 of a signature over *context* and them; no two kinds of things share a context."""
+        return octets + self._key.sign(context + octets)
+
+    def public_hex(self) -> str:
+        """Return the public key as another module is told it: 64 hexadecimal digits."""
+        return self._key.public_key().public_bytes_raw().hex()
+
     def public_pem(self) -> bytes:
         """Return the public key, for those who verify."""
         return self._key.public_key().public_bytes(

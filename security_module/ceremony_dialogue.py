@@ -12,6 +12,7 @@ from security_module.ceremony_texts import Say
 from security_module.custody import Opened, fingerprint
 from security_module.dialogue import Aborted, Ask, Clear, Dialogue, Refused, Show, ask
 from security_module.key_entry import alone, changed_limits, describe, enter_mac_key, enter_vending_key, yes
+from security_module.lease_dialogue import enter_till, enter_vendor
 from security_module.registers import Approver, ModuleKeys, Sender
 from security_module.sealed_store import (
     FROM_SHARES,
@@ -169,7 +170,7 @@ def _enter_keys(
     say: Say, keys: ModuleKeys, people: Sequence[str], now: datetime, random_octets: RandomOctets
 ) -> Dialogue[ModuleKeys]:
     while True:
-        choice = yield from _how_many(say, "menu", 0, 6)
+        choice = yield from _how_many(say, "menu", 0, 8)
         if choice == 0:
             return keys
         if choice == 1:
@@ -182,8 +183,10 @@ def _enter_keys(
             keys = yield from _enrol_approver(say, keys, people)
         elif choice == 5:
             keys = yield from _set_quotas(say, keys)
-        else:
+        elif choice == 6:
             keys = yield from _set_limits(say, keys)
+        else:
+            keys = yield from _set_leases(say, keys, people, is_till=choice == 8)
 
 
 def _public_key(say: Say, text: str, people: Sequence[str]) -> Dialogue[str | None]:
@@ -219,6 +222,14 @@ def _which_register(say: Say, keys: ModuleKeys) -> Dialogue[int]:
         return int(line)
 
     return ask(Ask(say("quota_register")), read_register, say("sorry"))
+
+
+def _set_leases(say: Say, keys: ModuleKeys, people: Sequence[str], *, is_till: bool) -> Dialogue[ModuleKeys]:
+    """Let a vendor terminal have leases, or change them; or make this the module of a till."""
+    public_key = yield from _public_key(say, "head_end_key" if is_till else "vendor_key", people)
+    if public_key is None:
+        return keys
+    return (yield from (enter_till if is_till else enter_vendor)(say, keys, public_key))
 
 
 def _set_limits(say: Say, keys: ModuleKeys) -> Dialogue[ModuleKeys]:

@@ -36,9 +36,11 @@ _TEXTS = {
     "ready": ("{name}, pulse Enter cuando esté solo. ", "{name}, press Enter when you are alone. "),
     "menu": (
         "\n¿Qué se ingresa?\n  1 clave de venta\n  2 clave MAC\n  3 remitente de archivos de claves\n"
-        "  4 persona que aprueba\n  5 cupos sin dos firmas\n  6 detener un registro, o cambiar sus límites\n  0 nada más\n> ",
+        "  4 persona que aprueba\n  5 cupos sin dos firmas\n  6 detener un registro, o cambiar sus límites\n"
+        "  7 terminal de un vendedor sin línea\n  8 este módulo es el de una terminal así\n  0 nada más\n> ",
         "\nWhat is entered?\n  1 vending key\n  2 MAC key\n  3 sender of key load files\n"
-        "  4 person who approves\n  5 quotas without two signatures\n  6 stop a register, or change its limits\n  0 nothing more\n> ",
+        "  4 person who approves\n  5 quotas without two signatures\n  6 stop a register, or change its limits\n"
+        "  7 vendor terminal without a line\n  8 this is the module of such a terminal\n  0 nothing more\n> ",
     ),
     "fields_right": ("¿Está todo bien hasta aquí? {yes_no} ", "Is all of it right so far? {yes_no} "),
     "number_taken": ("Ese número ya está en uso.", "That number is in use."),
@@ -149,6 +151,34 @@ _TEXTS = {
         "Su clave pública Ed25519 (eudora approve new-key), 64 dígitos hexadecimales: ",
         "Their Ed25519 public key (eudora approve new-key), 64 hexadecimal digits: ",
     ),
+    "vendor_key": (
+        "Clave pública del módulo de la terminal (audit public-key --hex), 64 dígitos hexadecimales: ",
+        "Public key of the terminal's module (audit public-key --hex), 64 hexadecimal digits: ",
+    ),
+    "head_end_key": (
+        "Clave pública del módulo de la empresa (audit public-key --hex), 64 dígitos hexadecimales: ",
+        "Public key of the utility's module (audit public-key --hex), 64 hexadecimal digits: ",
+    ),
+    "terminal_id": ("Identificación de la terminal: ", "Id of the terminal: "),
+    "terminal_id_rule": ("De 1 a 16 letras, dígitos, - _ .", "1 to 16 letters, digits, - _ ."),
+    "terminal_of_other_key": (
+        "Esa terminal tiene otro módulo. Uno nuevo lleva otra identificación.",
+        "That terminal has another module. A new one gets another id.",
+    ),
+    "lease_groups": (
+        "Claves con que vende, SGC/KRN con comas (201457/1): ",
+        "Keys it sells under, SGC/KRN with commas (201457/1): ",
+    ),
+    "lease_credit": ("Dinero de cada cupo, en centavos: ", "Money of each lease, in centavos: "),
+    "lease_units": ("Unidades de cada cupo, en décimas: ", "Units of each lease, in tenths: "),
+    "lease_sales": ("Ventas de cada cupo (1 a {high}): ", "Sales of each lease (1 to {high}): "),
+    "lease_sale": ("Máximo de una venta, en centavos: ", "Most money in one sale, in centavos: "),
+    "lease_meter": (
+        "Máximo por medidor y día, en centavos: ",
+        "Most money for one meter in one day, in centavos: ",
+    ),
+    "lease_hours": ("Horas que vale cada cupo (1 a {high}): ", "Hours that each lease is good (1 to {high}): "),
+    "lease_zone": ("Zona (puede quedar vacía): ", "Zone (may be empty): "),
     "quota_register": ("Número del registro: ", "Number of the register: "),
     "no_register": ("no hay tal registro de venta", "there is no such vending register"),
     "inhibit": ("¿Queda detenido (no emite nada)? {yes_no} ", "Is it stopped (gives nothing)? {yes_no} "),

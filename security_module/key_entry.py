@@ -11,6 +11,7 @@ from security_module.ceremony import TID_WINDOW_MINUTES
 from security_module.ceremony_texts import Say
 from security_module.custody import CannotReplace, add_mac, add_vending
 from security_module.dialogue import Ask, Clear, Dialogue, Refused, Show, ask
+from security_module.lease_texts import describe_leases
 from security_module.registers import (
     MAC_KEY_OCTETS,
     REGISTER_ID_MAX,
@@ -368,6 +369,7 @@ def describe(keys: ModuleKeys) -> list[str]:
         f"       Ed25519 {sender.name}: {sender.public_key}  #{sender.last_serial}" for sender in keys.senders.values()
     )
     lines.extend(f"       ** {each.name}: {each.public_key}" for each in keys.approvers.values())
+    lines.extend(describe_leases(keys))
     return lines
 
 

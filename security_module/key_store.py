@@ -4,6 +4,7 @@ Version 1, which is still read, had the document straight under the passphrase: 
 p (1) | salt (16) | nonce (12) | AES-256-GCM of the document | tag (16). Everything before the ciphertext is authenticated with it.
 """
 
+import dataclasses
 import hmac
 import json
 import os
@@ -43,6 +44,7 @@ from security_module.sealed_store import (
     seal_document,
     version_of,
 )
+from security_module.vendors import Till, read_vendor
 from sts.codes import BaseDate, EncryptionAlgorithm, KeyAlgorithm, KeyType
 from vending.secret import Secret
 
@@ -188,6 +190,8 @@ def _to_document(keys: ModuleKeys) -> dict[str, Any]:
             for sender in keys.senders.values()
         ],
         "approvers": [{"name": each.name, "public_key": each.public_key} for each in keys.approvers.values()],
+        "vendors": [each.document() for each in keys.vendors.values()],
+        "till": dataclasses.asdict(keys.till) if keys.till is not None else None,
     }
 
 
@@ -263,6 +267,8 @@ def _from_document(document: dict[str, Any]) -> ModuleKeys:
         audit_key=Secret(bytes.fromhex(audit_key)) if audit_key else None,
         senders={each["public_key"]: Sender(**each) for each in document.get("senders", ())},
         approvers={each["public_key"]: Approver(**each) for each in document.get("approvers", ())},
+        vendors={each["terminal_id"]: read_vendor(each) for each in document.get("vendors", ())},
+        till=Till(**document["till"]) if document.get("till") else None,
     )
 
 

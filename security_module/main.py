@@ -30,6 +30,7 @@ from security_module.group_commit import GroupCommit, RunInThread
 from security_module.hardening import harden
 from security_module.key_store import read_store, to_public_document, unseal
 from security_module.layout import Layout
+from security_module.lease_commands import LeaseCommands, record_changes
 from security_module.macs import MacBook
 from security_module.mint_log import MintLog
 from security_module.minting import Mint
@@ -128,6 +129,7 @@ def assemble(
             record=lambda act, **details: commits.record(act, **details),
         ),
         commits=commits,
+        leases=LeaseCommands(keys),
         counts=mint_log.counts,
         clock_unix_milliseconds=clock_unix_milliseconds,
         answered=lambda: links.flush(),
@@ -144,7 +146,13 @@ def open_mint_log(layout: Layout, keys: ModuleKeys) -> MintLog:
     else:
         replace_durably(layout.audit_public_key, audit_key.public_pem())
     return MintLog(
-        layout.mint_log, keys.vending, machine_now, audit_key=audit_key, ticks=machine_ticks, approvers=keys.approvers
+        layout.mint_log,
+        keys.vending,
+        machine_now,
+        audit_key=audit_key,
+        ticks=machine_ticks,
+        approvers=keys.approvers,
+        is_of_till=keys.till is not None,
     )
 
 
@@ -176,6 +184,7 @@ def run(directory: Path, *, host: str, port: int, run_file: Path | None, kek: Ke
         try:
             unsealed_by = "custodians" if kek else opened_by(sealed)
             mint_log.start(to_public_document(keys), module=keys.module_id, unsealed_by=unsealed_by)
+            record_changes(mint_log, keys)
             _serve(reactor, layout, keys, mint_log, host, port, run_file)  # type: ignore[arg-type]
             mint_log.stop()
         finally:

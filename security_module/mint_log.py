@@ -4,6 +4,7 @@ One SQLite file, one writer. A batch is one transaction, durable (WAL, synchrono
 its tokens leave. No token is stored: it is computed again from the same request.
 """
 
+import sqlite3
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,9 +27,11 @@ from security_module.audit_chain import AUDIT_KEY_OCTETS, AuditKey, act_line, ca
 from security_module.clock import BEHIND_SECONDS_MAX, WatchedClock
 from security_module.engineering_records import TokenRequest, content_of_request, line_of_request
 from security_module.engineering_rules import find_engineering_refusal, find_key_change_refusal
+from security_module.lease_store import Statements
 from security_module.mint_store import Key, MintLogError, Quota, Row
 from security_module.registers import Approver, VendingRegister
 from security_module.rules import Tally, counted_centavos, find_refusal
+from security_module.till_book import TillBook
 from vending.calendar import local_date
 
 SEGMENT_RECORDS = 10_000
@@ -62,7 +65,7 @@ _UNDECIDED = frozenset({Status.APPROVAL_NEEDED, Status.APPROVAL_INVALID})
 class _Draft:
     """What one transaction will add: rows and counters on top of what is committed."""
 
-    def __init__(self, log: "MintLog", now: datetime) -> None:
+    def __init__(self, log: "MintLog", now: datetime, step_seconds: float) -> None:
         self.now = now
         self.at = now.isoformat()
         self.day = local_date(now)
@@ -70,6 +73,7 @@ class _Draft:
         self.rows: list[Row] = []
         self.tallies: dict[Key, Tally] = {}
         self.unapproved = Counter(log.unapproved[1]) if log.unapproved[0] == self.day else Counter[Quota]()
+        self.till = log.till_book.draft(step_seconds) if log.till_book is not None else None
         self._committed = log.tallies
 
     def tally(self, register_id: int, day: date | None) -> Tally:
@@ -114,6 +118,7 @@ class MintLog:
         end: sequence and link of the last record.
         tallies: by register, and local day or None for its life, as of the last commit.
         unapproved: a local day, and what was given on it without approvals, of what registers may limit.
+        till_book: the lease of a till's module, under which alone it mints; None: it is not a till's.
     """
 
     def __init__(
@@ -125,6 +130,7 @@ class MintLog:
         audit_key: AuditKey | None = None,
         ticks: Callable[[], float] | None = None,
         approvers: Mapping[str, Approver] | None = None,
+        is_of_till: bool = False,
     ) -> None:
         """Open or make the log.
 
@@ -135,6 +141,7 @@ class MintLog:
             audit_key: signs heads; None: the chain has none.
             ticks: see `WatchedClock`; None: *now* is not watched for steps, because it is not a real clock.
             approvers: whose signatures count, by public key.
+            is_of_till: nothing is minted but under a lease.
 
         Raises:
             MintLogError: the file is of another version.
@@ -147,6 +154,7 @@ class MintLog:
         self._clock = WatchedClock(now, ticks or (lambda: now().timestamp()))
         self._database = mint_store.open_store(path)
         try:
+            self.till_book = TillBook(self._database, self._content_key) if is_of_till else None
             self._load()
         except BaseException:
             self._database.close()
@@ -164,6 +172,8 @@ class MintLog:
         head = mint_store.read_last_head(self._database)
         self._head_sequence = head.sequence if head is not None else 0
         self._head_at = datetime.fromisoformat(head.signed_at) if head is not None else None
+        if self.till_book is not None:
+            self.till_book.load()
 
     def counts(self) -> tuple[RegisterCount, ...]:
         """Return what each vending register has minted, as of the last commit."""
@@ -220,6 +230,8 @@ class MintLog:
                 return Status.APPROVAL_INVALID, ()
         if isinstance(request, MintRequest):
             return self._judge_mint(request, draft, is_approved=bool(approvers)), approvers
+        if self.till_book is not None:
+            return Status.LEASE_FORBIDS, approvers
         return self._judge_other(request, draft, is_approved=bool(approvers)), approvers
 
     def _judge_other(
@@ -246,6 +258,8 @@ class MintLog:
         life = draft.tally(register.register_id, None)
         day = draft.tally(register.register_id, draft.day)
         refusal = find_refusal(register, request, now=draft.now, life=life, day=day)
+        if refusal is None and self.till_book is not None and draft.till is not None:
+            refusal = self.till_book.find_refusal(draft.till, register, request, draft.now, draft.day)
         if refusal is None and not request.charged_centavos and not is_approved:
             refusal = draft.take_quota(register, len(request.tokens), is_key_change=False)
         if refusal is not None:
@@ -253,11 +267,13 @@ class MintLog:
         added = len(request.tokens), sum([units for _, units in request.tokens]), counted_centavos(register, request)
         life.add(*added)
         day.add(*added)
+        if self.till_book is not None and draft.till is not None:
+            self.till_book.take(draft.till, register, request, draft.day)
         return Status.OK
 
     def _draft(self) -> _Draft:
         reading = self._clock.read()
-        draft = _Draft(self, reading.now)
+        draft = _Draft(self, reading.now, reading.step_seconds)
         if reading.step_seconds:
             draft.act("clock_step", seconds=round(reading.step_seconds, 1))
         return draft
@@ -274,6 +290,48 @@ class MintLog:
         draft = self._draft()
         draft.act(act, **details)
         self._write(draft)
+
+    def record_with(
+        self,
+        act: str,
+        details: Mapping[str, Any],
+        also: Callable[[int, bytes], Statements],
+        *,
+        is_clock_accepted: bool = False,
+    ) -> None:
+        """Record one act and, in the same transaction, what follows from it.
+
+        Args:
+            act: its name.
+            details: no secret.
+            also: given sequence and link of the act's record, returns the statements.
+            is_clock_accepted: the clock is right, although it may be behind the records.
+        """
+        draft = self._draft()
+        draft.act(act, **details)
+        state = None
+        if is_clock_accepted:
+            self._newest, self._was_in_doubt = draft.now, False
+            state = {"newest": draft.at}
+        self._write(draft, state, also(draft.sequence, draft.link))
+
+    @property
+    def database(self) -> sqlite3.Connection:
+        """The file, to read what stands in it and is not the log's own."""
+        return self._database
+
+    def now(self) -> datetime:
+        """Return the module's clock, in doubt or not; that it was set is recorded, whoever looks first."""
+        draft = self._draft()
+        self._write(draft)
+        return draft.now
+
+    def trusted_now(self) -> datetime | None:
+        """Return the module's clock, or None while it is in doubt, which is recorded."""
+        draft = self._draft()
+        is_in_doubt = self._is_in_doubt(draft)
+        self._write(draft)
+        return None if is_in_doubt else draft.now
 
     def start(self, registers: Sequence[Mapping[str, Any]], **details: Any) -> None:
         """Record that the module was started and how its registers differ from those that it was started with before.
@@ -318,7 +376,7 @@ class MintLog:
         """Sign the end of the chain if there is something new, or nothing was said for long."""
         if self._audit_key is None:
             return
-        now = self._clock.read().now
+        now = self.now()
         is_silent = self._head_at is None or abs((now - self._head_at).total_seconds()) >= SILENCE_SECONDS_MAX
         if is_forced or is_silent or self.end[0] > self._head_sequence:
             head = self._audit_key.sign(*self.end, now)
@@ -334,9 +392,11 @@ class MintLog:
         found = mint_store.find(self._database, request_ids)
         return tuple((request_id, status) for request_id, (_, status, _) in found.items())
 
-    def _write(self, draft: _Draft, state: Mapping[str, str] | None = None) -> None:
+    def _write(self, draft: _Draft, state: Mapping[str, str] | None = None, also: Statements = ()) -> None:
         if not draft.rows:
             return
+        if self.till_book is not None and draft.till is not None:
+            also = [*self.till_book.changes(draft.till), *also]
         head = None
         if self._audit_key is not None and draft.sequence // SEGMENT_RECORDS > self.end[0] // SEGMENT_RECORDS:
             head = self._audit_key.sign(draft.sequence, draft.link, draft.now)
@@ -356,6 +416,7 @@ class MintLog:
                     new_day=(draft.day, draft.rows[0][0]) if draft.day not in self._days else None,
                     heads=() if head is None else (head,),
                     state=state,
+                    more=also,
                 ),
             )
         except BaseException:
@@ -365,6 +426,8 @@ class MintLog:
         self.unapproved = draft.day, draft.unapproved
         self.tallies.update(changed)
         self.end, self._newest = (draft.sequence, draft.link), newest
+        if self.till_book is not None and draft.till is not None:
+            self.till_book.committed(draft.till)
         if head is not None:
             self._head_sequence, self._head_at = head.sequence, draft.now
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from messages.security_module import MintRecord, RegisterCount, Status
 from security_module.audit_chain import CHAIN_START, Head
+from security_module.lease_store import LEASE_SCHEMA, Statements
 from security_module.rules import Tally
 from vending.calendar import local_date
 from vending.money import Centavos
@@ -89,6 +90,7 @@ class Change:
         new_day: a local day that was not seen before, and its first sequence.
         heads: signed now.
         state: named values.
+        more: what else is written with it, of leases.
     """
 
     rows: Sequence[Row] = ()
@@ -97,6 +99,7 @@ class Change:
     new_day: tuple[date, int] | None = None
     heads: Sequence[Head] = ()
     state: Mapping[str, str] = field(default_factory=dict)
+    more: Statements = ()
 
 
 def open_store(path: Path) -> sqlite3.Connection:
@@ -111,6 +114,7 @@ def open_store(path: Path) -> sqlite3.Connection:
             database.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version={SCHEMA_VERSION};COMMIT;")
         elif version != SCHEMA_VERSION:
             raise MintLogError(f"mint log version {version}, this program writes {SCHEMA_VERSION}")
+        database.executescript(LEASE_SCHEMA)
     except BaseException:
         database.close()
         raise
@@ -162,6 +166,7 @@ def _statements(change: Change) -> Iterator[tuple[str, Sequence[tuple[Any, ...]]
         [(each.sequence, each.link, each.module_id, each.signed_at, each.signature) for each in change.heads],
     )
     yield "INSERT OR REPLACE INTO state VALUES (?, ?)", list(change.state.items())
+    yield from change.more
 
 
 def read_newest(database: sqlite3.Connection) -> datetime | None:

@@ -10,6 +10,7 @@ from Crypto.Cipher import AES, DES
 
 from messages.security_module import CheckValue, MacScheme
 from security_module.roles import Role
+from security_module.vendors import VENDORS_MAX, Till, VendorTerminal
 from sts.codes import BaseDate, EncryptionAlgorithm, KeyAlgorithm, KeyType
 from sts.decoder_key import DKGA02_VENDING_KEY_OCTETS, DKGA04_VENDING_KEY_OCTETS
 from vending.engineering import EngineeringKind
@@ -228,6 +229,8 @@ class ModuleKeys:
         senders: who may send key load files, by public key.
         audit_key: Ed25519 private key, 32 octets, that signs the audit chain; None in stores of version 1.
         approvers: whose signatures count, by public key.
+        vendors: the vendor terminals that may have leases of this module, by terminal id.
+        till: whose till this is the module of; None: of none, it mints without a lease.
     """
 
     module_id: str
@@ -238,8 +241,14 @@ class ModuleKeys:
     senders: Mapping[str, Sender] = field(default_factory=dict)
     audit_key: Secret[bytes] | None = None
     approvers: Mapping[str, Approver] = field(default_factory=dict)
+    vendors: Mapping[str, VendorTerminal] = field(default_factory=dict)
+    till: Till | None = None
 
     def __post_init__(self) -> None:
+        if len(self.vendors) > VENDORS_MAX:
+            raise ValueError(f"more than {VENDORS_MAX} vendor terminals")
+        if self.till is not None and self.vendors:
+            raise ValueError("a till's module gives no leases")
         if self.vending.keys() & self.mac.keys():
             raise ValueError("a register is either a vending or a MAC register")
         if len(self.vending) + len(self.mac) > REGISTERS_MAX:

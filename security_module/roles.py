@@ -9,7 +9,7 @@ class Role(Enum):
     """What a client is; the value is the organisational unit of its certificate."""
 
     SWITCH = "switch"
-    """Sells: mints, changes keys with a sale, verifies tokens, MACs."""
+    """Sells: mints, changes keys with a sale, verifies tokens, MACs. At a till's module it is the till's own program, and accepts leases."""
     ENGINEER = "engineer"
     """Asks for tokens of engineers and key changes, and reads tokens."""
     MANUFACTURER = "manufacturer"
@@ -19,9 +19,9 @@ class Role(Enum):
     OPERATOR = "operator"
     """Watches the module and answers for its clock."""
     CUSTODIAN = "custodian"
-    """Guards the keys. Ceremonies are held at the module's own terminal, so over the line it only sees which keys are there."""
+    """Guards the keys. Ceremonies are held at the module's own terminal; over the line it sees which keys are there, and revokes tills."""
     VENDOR_TERMINAL = "vendor-terminal"
-    """A till that sells without a line, under a lease. There is no command for leases here: it only sees who the module is."""
+    """A till that sells without a line, under a lease: asks a head-end's module for its lease, with a statement its own module signed."""
 
     def may(self, command: Command) -> bool:
         """Whether this role may ask *command*."""
@@ -39,6 +39,9 @@ _ALLOWED: dict[Role, frozenset[Command]] = {
             Command.MAKE_SESSION_KEY,
             Command.TAKE_SESSION_KEY,
             Command.RETIRE_KEY,
+            Command.ACCEPT_LEASE,
+            Command.CLOSE_LEASE,
+            Command.READ_LEASE,
             Command.IDENTIFY,
         }
     ),
@@ -48,6 +51,6 @@ _ALLOWED: dict[Role, frozenset[Command]] = {
         {Command.COUNTERS, Command.LIST_MINTS, Command.FIND_MINTS, Command.VERIFY_TOKEN, Command.IDENTIFY}
     ),
     Role.OPERATOR: frozenset({Command.COUNTERS, Command.ACCEPT_CLOCK, Command.IDENTIFY}),
-    Role.CUSTODIAN: frozenset({Command.IDENTIFY}),
-    Role.VENDOR_TERMINAL: frozenset({Command.IDENTIFY}),
+    Role.CUSTODIAN: frozenset({Command.REVOKE_TERMINAL, Command.IDENTIFY}),
+    Role.VENDOR_TERMINAL: frozenset({Command.ASK_LEASE, Command.IDENTIFY}),
 }

@@ -6,7 +6,10 @@ from functools import partial
 
 from messages.security_module import (
     AcceptClock,
+    AcceptLease,
+    AskLease,
     ClockAccepted,
+    CloseLease,
     Command,
     CountersReply,
     DecoderKey,
@@ -23,6 +26,7 @@ from messages.security_module import (
     KeyChangeReply,
     KeyChangeRequest,
     KeyRetired,
+    LeaseRequest,
     LinkError,
     ListMints,
     ListMintsReply,
@@ -33,11 +37,13 @@ from messages.security_module import (
     MintReply,
     MintRequest,
     ReadCounters,
+    ReadLease,
     Refused,
     RegisterCount,
     Reply,
     Request,
     RetireKey,
+    RevokeTerminal,
     SessionKeyMade,
     SessionKeyTaken,
     Status,
@@ -51,6 +57,7 @@ from messages.security_module import (
 from security_module.dukpt import DukptMacs
 from security_module.engineering_records import TokenRequest
 from security_module.group_commit import GroupCommit
+from security_module.lease_commands import LeaseCommands
 from security_module.macs import MacBook, MacRefused
 from security_module.mint_log import MintLog
 from security_module.minting import Mint, MintRefused
@@ -80,6 +87,11 @@ _COMMAND_OF: dict[type[Request], Command] = {
     MakeSessionKey: Command.MAKE_SESSION_KEY,
     TakeSessionKey: Command.TAKE_SESSION_KEY,
     RetireKey: Command.RETIRE_KEY,
+    AskLease: Command.ASK_LEASE,
+    AcceptLease: Command.ACCEPT_LEASE,
+    CloseLease: Command.CLOSE_LEASE,
+    ReadLease: Command.READ_LEASE,
+    RevokeTerminal: Command.REVOKE_TERMINAL,
 }
 
 _TOKENS_REPLY: dict[Command, Callable[[list[Secret[str]]], Reply]] = {
@@ -100,6 +112,7 @@ class Module:
         sessions: the same under session keys, and changes these.
         devices: the same under the keys of DUKPT devices.
         commits: records mints.
+        leases: gives them, or accepts them.
         counts: the counters as of the last commit.
         clock_unix_milliseconds: the module's clock.
         answered: called when an answer was added outside of a batch of mints; sends it.
@@ -112,6 +125,7 @@ class Module:
     sessions: SessionKeys
     devices: DukptMacs
     commits: GroupCommit
+    leases: LeaseCommands
     counts: Callable[[], tuple[RegisterCount, ...]]
     clock_unix_milliseconds: Callable[[], int]
     answered: Callable[[], None]
@@ -173,7 +187,7 @@ class Session:
             self._answer(correlation_id, Refused(command=_COMMAND_OF[kind], status=Status.PERMISSION))
         elif isinstance(request, MintRequest | EngineeringRequest | KeyChangeRequest):
             self._mint(correlation_id, request)
-        elif isinstance(request, ListMints | FindMints | AcceptClock):
+        elif isinstance(request, ListMints | FindMints | AcceptClock | LeaseRequest):
             self._ask_log(correlation_id, request)
         else:
             try:
@@ -229,7 +243,7 @@ class Session:
             self._refused.add(command)
             self._module.commits.record("permission_refused", role=self._role.value, command=command.value)
 
-    def _ask_log(self, correlation_id: int, request: ListMints | FindMints | AcceptClock) -> None:
+    def _ask_log(self, correlation_id: int, request: ListMints | FindMints | AcceptClock | LeaseRequest) -> None:
         command = _COMMAND_OF[type(request)]
         if self._questions_under_way >= QUESTIONS_PER_LINK_MAX:
             self._answer(correlation_id, Refused(command=command, status=Status.OVERLOADED))
@@ -242,7 +256,10 @@ class Session:
             self._has_output(self)
             self._module.answered()
 
-        asked = self._module.commits.run(lambda log: _reply_of_log(log, request))
+        leases = self._module.leases
+        asked = self._module.commits.run(
+            lambda log: leases.reply(log, request) if isinstance(request, LeaseRequest) else _reply_of_log(log, request)
+        )
         asked.addErrback(lambda _: Refused(command=command, status=Status.INTERNAL_ERROR)).addCallback(answered)
 
     def _mint(self, correlation_id: int, request: TokenRequest) -> None:
@@ -284,6 +301,9 @@ def _reply_of_log(log: MintLog, request: ListMints | FindMints | AcceptClock) ->
             return ListMintsReply(mints=log.mints_of(request.day, request.after_sequence))
         case FindMints():
             return FindMintsReply(found=log.verdicts(request.request_ids))
+        case AcceptClock() if log.till_book is not None:
+            # Whoever has the till could set its clock back and sell on: only a lease says which time it is.
+            return Refused(command=Command.ACCEPT_CLOCK, status=Status.WRONG_MODULE)
         case AcceptClock():
             log.accept_clock()
             return ClockAccepted()

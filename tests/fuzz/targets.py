@@ -36,6 +36,7 @@ from messages.security_module import FrameReader as ModuleFrameReader
 from messages.subfields import DATA_ELEMENT_OCTETS_MAX, SubElementError, build_sub_elements, parse_sub_elements
 from messages.tpdu import TpduError, split_tpdu, turn_tpdu
 from messages.wire import WIRES
+from security_module.lease import SIGNATURE_OCTETS, LeaseError, read_lease, read_statement
 from security_module.roles import Role
 from tests.fuzz import corpus
 from tests.fuzz.module_in_memory import MemoryModule
@@ -180,6 +181,15 @@ def module_protocol(data: bytes) -> None:
             assert encode_reply(*decode_reply(body)) == frame
 
 
+def leases(data: bytes) -> None:
+    """Any octets are a lease, a closing statement, or cleanly neither; what was read is written back alike, and nothing is both."""
+    read = []
+    for reader in (read_lease, read_statement):
+        with contextlib.suppress(LeaseError):
+            read.append(reader(data).octets())
+    assert read in ([], [data[:-SIGNATURE_OCTETS]])
+
+
 def _bodies(parts: Iterator[bytes] | list[bytes]) -> tuple[list[bytes], bool]:
     reader = ModuleFrameReader()
     found: list[bytes] = []
@@ -272,6 +282,13 @@ def _reply_seeds() -> tuple[bytes, ...]:
     return (*seeds, b"".join(seeds))
 
 
+def _lease_seeds() -> tuple[bytes, ...]:
+    """The leases and statements of the wire document, and what is one behind the other."""
+    asked = [body[11:] for body in corpus.module_bodies(are_replies=False) if body[9:11] in (b"LE", b"LA")]
+    answered = [body[13:] for body in corpus.module_bodies(are_replies=True) if body[9:11] in (b"LF", b"LD")]
+    return (*asked, *answered, b"".join(asked))
+
+
 def _module_seeds() -> tuple[bytes, ...]:
     requests = [len(body).to_bytes(_LENGTH_OCTETS, "big") + body for body in corpus.module_bodies(are_replies=False)]
     return tuple(bytes([role]) + request for role in range(len(Role)) for request in (*requests, b"".join(requests)))
@@ -292,5 +309,6 @@ TARGETS: dict[str, Target] = {
     "description": Target(run=description, seeds=lambda: (*corpus.datafono_frames(), *corpus.datafono_messages())),
     "module_protocol": Target(run=module_protocol, seeds=corpus.module_frames),
     "client_session": Target(run=client_session, seeds=_reply_seeds),
+    "leases": Target(run=leases, seeds=_lease_seeds),
     "module_session": Target(run=module_session, seeds=_module_seeds),
 }

@@ -15,6 +15,9 @@ from twisted.internet.task import Clock
 
 from messages.security_module import (
     AcceptClock,
+    AcceptLease,
+    AskLease,
+    CloseLease,
     Command,
     CountersReply,
     DecoderKey,
@@ -38,10 +41,12 @@ from messages.security_module import (
     MintReply,
     MintRequest,
     ReadCounters,
+    ReadLease,
     Refused,
     Reply,
     Request,
     RetireKey,
+    RevokeTerminal,
     Status,
     TakeSessionKey,
     VerifyMac,
@@ -231,15 +236,20 @@ REQUESTS: dict[Command, Request] = {
     Command.MAKE_SESSION_KEY: MakeSessionKey(zone_register_id=12, generation=1),
     Command.TAKE_SESSION_KEY: TakeSessionKey(zone_register_id=12, generation=1, kcv="000000", wrapped=bytes(80)),
     Command.RETIRE_KEY: RetireKey(zone_register_id=12, key=X919, seconds=5),
+    Command.ASK_LEASE: AskLease(statement=bytes(200)),
+    Command.ACCEPT_LEASE: AcceptLease(lease=bytes(200)),
+    Command.CLOSE_LEASE: CloseLease(),
+    Command.READ_LEASE: ReadLease(),
+    Command.REVOKE_TERMINAL: RevokeTerminal(terminal_id="T0000042"),
 }
 ALLOWED = {
-    Role.SWITCH: "MT KC VT MG MV GK TK RK ID",
+    Role.SWITCH: "MT KC VT MG MV GK TK RK LA LC LR ID",
     Role.ENGINEER: "EN KC VT ID",
     Role.MANUFACTURER: "DK ID",
     Role.AUDITOR: "CT LM FM VT ID",
     Role.OPERATOR: "CT AC ID",
-    Role.CUSTODIAN: "ID",
-    Role.VENDOR_TERMINAL: "ID",
+    Role.CUSTODIAN: "RT ID",
+    Role.VENDOR_TERMINAL: "LE ID",
 }
 
 

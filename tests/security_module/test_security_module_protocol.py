@@ -10,9 +10,12 @@ from hypothesis import strategies as st
 from messages.security_module import (
     FRAME_OCTETS_MAX,
     AcceptClock,
+    AcceptLease,
     Approval,
+    AskLease,
     CheckValue,
     ClockAccepted,
+    CloseLease,
     Command,
     CountersReply,
     DecoderKey,
@@ -29,6 +32,10 @@ from messages.security_module import (
     IdentifyReply,
     KeyChangeReply,
     KeyChangeRequest,
+    LeaseAccepted,
+    LeaseClosed,
+    LeaseGiven,
+    LeaseLeft,
     LinkError,
     ListMints,
     ListMintsReply,
@@ -40,11 +47,14 @@ from messages.security_module import (
     MintReply,
     MintRequest,
     ReadCounters,
+    ReadLease,
     Refused,
     RegisterCount,
     Reply,
     Request,
+    RevokeTerminal,
     Status,
+    TerminalRevoked,
     VerifyMac,
     VerifyToken,
     VerifyTokenReply,
@@ -58,6 +68,8 @@ from vending.secret import Secret
 
 U64 = st.integers(0, 2**64 - 1)
 U16 = st.integers(0, 2**16 - 1)
+U32 = st.integers(0, 2**32 - 1)
+SIGNED = st.binary(min_size=1, max_size=1024)
 DIGITS_18 = st.text("0123456789", min_size=18, max_size=18)
 DIGITS_20 = st.text("0123456789", min_size=20, max_size=20)
 TARIFF_INDEX = st.integers(0, 99)
@@ -106,6 +118,13 @@ REQUESTS = st.one_of(
     st.builds(ListMints, day=st.dates(), after_sequence=U64),
     st.builds(FindMints, request_ids=st.lists(U64, min_size=1, max_size=9).map(tuple)),
     st.just(AcceptClock()),
+    st.builds(AskLease, statement=SIGNED),
+    st.builds(AcceptLease, lease=SIGNED),
+    st.sampled_from([CloseLease(), ReadLease()]),
+    st.builds(ReadLease, journal=st.tuples(U32, U32)),
+    st.builds(
+        RevokeTerminal, terminal_id=st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=16)
+    ),
     st.builds(
         EngineeringRequest,
         request_id=U64,
@@ -179,6 +198,18 @@ REPLIES = st.one_of(
     ),
     st.builds(FindMintsReply, found=st.lists(st.tuples(U64, st.sampled_from(Status)), max_size=5).map(tuple)),
     st.just(ClockAccepted()),
+    st.builds(LeaseGiven, lease=SIGNED),
+    st.builds(LeaseClosed, statement=SIGNED),
+    st.sampled_from([LeaseAccepted(), TerminalRevoked()]),
+    st.builds(
+        LeaseLeft,
+        epoch=U32,
+        is_in_force=st.booleans(),
+        sales=U32,
+        centavos=U64,
+        units_tenths=U64,
+        not_after_unix_seconds=U64,
+    ),
     st.builds(
         DecoderKeyReply,
         key=st.one_of(st.binary(min_size=8, max_size=8), st.binary(min_size=16, max_size=16)).map(Secret),
@@ -344,6 +375,14 @@ def test_codes_are_unique_and_refusals_are_marked() -> None:
     undecided = {Status.OK, Status.MAC_MISMATCH, Status.TOKEN_INVALID, Status.OVERLOADED, Status.STOPPING}
     undecided |= {Status.PERMISSION, Status.INTERNAL_ERROR, Status.CLOCK_IN_DOUBT}
     undecided |= {Status.UNKNOWN_VERSION, Status.APPROVAL_NEEDED, Status.APPROVAL_INVALID}
+    undecided |= {
+        Status.LEASE_INVALID,
+        Status.LEASE_REPLAYED,
+        Status.LEASE_CHAIN,
+        Status.LEASE_OPEN,
+        Status.WRONG_MODULE,
+    }
+    undecided |= {Status.TERMINAL_UNKNOWN, Status.TERMINAL_REVOKED, Status.TERMINAL_FROZEN}
     assert {status for status in Status if not status.is_refusal} == undecided
 
 

@@ -1,0 +1,110 @@
+"""What a till's module has left of its lease, as of the last commit, and what a transaction is about to take from it."""
+
+import hmac
+import sqlite3
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from messages.security_module import MintRequest, Status
+from security_module import lease_store
+from security_module.lease import (
+    STEP_SECONDS_MAX,
+    Lease,
+    Statement,
+    Use,
+    find_mint_refusal,
+    read_lease,
+    read_statement,
+    units_of,
+)
+from security_module.lease_store import Statements
+from security_module.registers import VendingRegister
+from security_module.rules import counted_centavos
+
+_METER_CONTEXT = b"eudora till meter\x00"
+_METER_OCTETS = 16
+
+
+@dataclass(slots=True)
+class TillDraft:
+    """What one transaction takes from the lease."""
+
+    use: Use
+    is_locked: bool
+
+
+class TillBook:
+    """The lease in force. Used from the writer's thread.
+
+    Attributes:
+        epoch: the highest that was accepted; 0: none.
+        epoch_seen: that, or a higher one of which the till's journal knew and this store did not.
+        lease: the one in force; None: none was accepted, or it is closed.
+        signed: the octets of the newest lease, in force or closed; empty: none.
+        closing: the signed statement on the newest lease; None: it is open, or nothing was ever asked for.
+        use: what was minted under the newest lease.
+        is_locked: the clock was set while it was in force.
+    """
+
+    def __init__(self, database: sqlite3.Connection, content_key: bytes) -> None:
+        """Read the book.
+
+        Args:
+            database: of the mint log.
+            content_key: makes digests of meter numbers that nobody can search for.
+        """
+        self._database = database
+        self._content_key = content_key
+        self.load()
+
+    def load(self) -> None:
+        """Read what was committed last."""
+        found = lease_store.read_till(self._database)
+        self.epoch = found.epoch if found is not None else 0
+        self.epoch_seen = max(self.epoch, lease_store.read_epoch_seen(self._database))
+        self.signed = found.signed if found is not None else b""
+        self.closing = found.closing if found is not None else None
+        self.use = found.use if found is not None else Use()
+        self.is_locked = found is not None and found.is_locked
+        self.lease: Lease | None = read_lease(self.signed) if self.signed and self.closing is None else None
+
+    @property
+    def statement(self) -> Statement | None:
+        """What was said at the closing of the newest lease."""
+        return read_statement(self.closing) if self.closing is not None else None
+
+    def draft(self, step_seconds: float) -> TillDraft:
+        """Begin a transaction; a clock that was set by *step_seconds* may lock the lease in force."""
+        is_locked = self.lease is not None and abs(step_seconds) > STEP_SECONDS_MAX
+        return TillDraft(use=self.use.copy(), is_locked=self.is_locked or is_locked)
+
+    def find_refusal(
+        self, draft: TillDraft, register: VendingRegister, request: MintRequest, now: datetime, day: date
+    ) -> Status | None:
+        """Return why the lease does not allow *request*, or None if it does."""
+        return find_mint_refusal(
+            self.lease,
+            register,
+            request,
+            now=now,
+            use=draft.use,
+            meter_day_centavos=draft.use.of_meter(self._meter(request), day),
+            is_locked=draft.is_locked,
+        )
+
+    def take(self, draft: TillDraft, register: VendingRegister, request: MintRequest, day: date) -> None:
+        """Count *request* in *draft*."""
+        draft.use.add(self._meter(request), day, counted_centavos(register, request), units_of(request))
+
+    def _meter(self, request: MintRequest) -> bytes:
+        return hmac.digest(self._content_key, _METER_CONTEXT + request.pan.encode("ascii"), "sha256")[:_METER_OCTETS]
+
+    def changes(self, draft: TillDraft) -> Statements:
+        """Return what the transaction writes of *draft*."""
+        if draft.use == self.use and draft.is_locked == self.is_locked:
+            return ()
+        return lease_store.use_of(self.epoch, self.use, draft.use, is_locked=draft.is_locked)
+
+    def committed(self, draft: TillDraft) -> None:
+        """Take *draft* as what is left now."""
+        self.use, self.is_locked = draft.use, draft.is_locked
