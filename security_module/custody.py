@@ -2,7 +2,6 @@
 
 import fcntl
 import hashlib
-import json
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +15,6 @@ from security_module.ceremony import KEY_LOAD_KEY_OCTETS
 from security_module.key_store import (
     read_store,
     seal,
-    to_public_document,
     unseal,
     unseal_with_passphrase,
     write_private,
@@ -128,15 +126,6 @@ def add_mac(keys: ModuleKeys, register: MacRegister) -> ModuleKeys:
     if register.register_id in keys.vending or register.register_id in keys.mac:
         raise CannotReplace(f"register {register.register_id} is taken")
     return replace(keys, mac={**keys.mac, register.register_id: register})
-
-
-def fingerprint(keys: ModuleKeys) -> str:
-    """Return SHA-256 over what is public of the registers, with the check value of every secret: equal modules show equal fingerprints.
-
-    Not in it: the module's id, certificates, clients and senders, in which a second module differs.
-    """
-    canonical = json.dumps(to_public_document(keys), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode("ascii")).hexdigest()
 
 
 def back_up(layout: Layout, target: Path) -> str:

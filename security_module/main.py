@@ -4,8 +4,9 @@ import fcntl
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from zope.interface import provider
 
 from config.state_files import replace_durably, write_run_file
 from security_module.audit_chain import AuditKey
+from security_module.clients import read_revocations, to_document
 from security_module.clock import machine_now, machine_ticks
 from security_module.dukpt import DukptMacs
 from security_module.group_commit import GroupCommit, RunInThread
@@ -40,7 +42,8 @@ from security_module.layout import Layout
 from security_module.macs import MacBook
 from security_module.mint_log import MintLog
 from security_module.minting import Mint
-from security_module.registers import ModuleKeys
+from security_module.registers import Client, ModuleKeys
+from security_module.revocation_watch import LOOK_SECONDS, RevocationWatch
 from security_module.sealed_store import (
     FROM_PASSPHRASE,
     FROM_SHARES,
@@ -113,14 +116,14 @@ def open_keys(directory: Path, environment: Mapping[str, str]) -> ModuleKeys:
     return unseal_with_passphrase(sealed, find_passphrase(directory, environment))
 
 
-def tls_options(layout: Layout) -> ssl.CertificateOptions:
-    """Return TLS 1.3 with the module's certificate, for clients that show one signed by its authority."""
+def tls_options(layout: Layout, clients: Iterable[Client]) -> ssl.CertificateOptions:
+    """Return TLS 1.3 with the module's certificate, for clients that show one signed by its authority, or by that of one of *clients*."""
     server = ssl.PrivateCertificate.loadPEM(layout.server.read_bytes())
-    authority = ssl.Certificate.loadPEM(layout.authority.read_bytes())
+    pems = [layout.authority.read_bytes(), *(each.authority_pem.encode("ascii") for each in clients)]
     return ssl.CertificateOptions(
         privateKey=server.privateKey.original,
         certificate=server.original,
-        trustRoot=ssl.trustRootFromCertificates([authority]),
+        trustRoot=ssl.trustRootFromCertificates([ssl.Certificate.loadPEM(each) for each in pems if each]),
         raiseMinimumTo=ssl.TLSVersion.TLSv1_3,
     )
 
@@ -190,7 +193,7 @@ def assemble(
         clock_unix_milliseconds=clock_unix_milliseconds,
         answered=lambda: links.flush(),
     )
-    links = Links(module=module, clock=clock)
+    links = Links(module=module, clock=clock, revoked=set(mint_log.revoked))
     return links
 
 
@@ -233,7 +236,9 @@ def run(directory: Path, *, host: str, port: int, run_file: Path | None, kek: Ke
         mint_log = open_mint_log(layout, keys)
         try:
             unsealed_by = "custodians" if kek else opened_by(sealed)
-            mint_log.start(to_public_document(keys), module=keys.module_id, unsealed_by=unsealed_by)
+            # Before anybody connects: what was revoked while the module stood still.
+            mint_log.revoke([asdict(each) for each in read_revocations(layout.revocations)])
+            mint_log.start(to_public_document(keys), to_document(keys), module=keys.module_id, unsealed_by=unsealed_by)
             _serve(reactor, layout, keys, mint_log, host, port, run_file)  # type: ignore[arg-type]
             mint_log.stop()
         finally:
@@ -256,7 +261,7 @@ def _serve(
 ) -> None:
     writer = ThreadPool(1, 1, "mint-log")
     links = assemble(keys, mint_log, reactor, lambda work: deferToThreadPool(reactor, writer, work), machine_now)
-    listener = reactor.listenSSL(port, ModuleFactory(links), tls_options(layout), interface=host)
+    listener = reactor.listenSSL(port, ModuleFactory(links), tls_options(layout, keys.clients.values()), interface=host)
     address = listener.getHost()
     assert isinstance(address, IPv4Address | IPv6Address)
     writer.start()
@@ -279,9 +284,11 @@ def _serve(
     def sign_head() -> Deferred[None]:
         return links.module.commits.run(lambda log: log.sign_head()).addErrback(_head_failed)
 
-    heads = LoopingCall(sign_head)
-    heads.clock = reactor
-    heads.start(HEAD_SECONDS, now=False).addErrback(_head_failed)
+    watch = RevocationWatch(layout.revocations, links)
+    for work, seconds in ((sign_head, HEAD_SECONDS), (watch.look, LOOK_SECONDS)):
+        again = LoopingCall(work)
+        again.clock = reactor
+        again.start(seconds, now=False).addErrback(_head_failed)
     reactor.addSystemEventTrigger("before", "shutdown", before_shutdown)
     reactor.addSystemEventTrigger("during", "shutdown", writer.stop)
     _log.info(

@@ -4,6 +4,7 @@ One SQLite file, one writer. A batch is one transaction, durable (WAL, synchrono
 its tokens leave. No token is stored: it is computed again from the same request.
 """
 
+import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -114,6 +115,7 @@ class MintLog:
         end: sequence and link of the last record.
         tallies: by register, and local day or None for its life, as of the last commit.
         unapproved: a local day, and what was given on it without approvals, of what registers may limit.
+        revoked: pins of the clients that were ever revoked.
     """
 
     def __init__(
@@ -161,6 +163,7 @@ class MintLog:
         today = local_date(self._clock.read().now)
         self.unapproved = today, mint_store.read_unapproved(self._database, today)
         self._newest = mint_store.read_newest(self._database)
+        self.revoked = mint_store.read_revoked(self._database)
         head = mint_store.read_last_head(self._database)
         self._head_sequence = head.sequence if head is not None else 0
         self._head_at = datetime.fromisoformat(head.signed_at) if head is not None else None
@@ -275,13 +278,17 @@ class MintLog:
         draft.act(act, **details)
         self._write(draft)
 
-    def start(self, registers: Sequence[Mapping[str, Any]], **details: Any) -> None:
-        """Record that the module was started and how its registers differ from those that it was started with before.
+    def start(
+        self, registers: Sequence[Mapping[str, Any]], clients: Sequence[Mapping[str, str]] = (), **details: Any
+    ) -> None:
+        """Record that the module was started and how its registers and clients differ from those of its last start.
 
-        Whatever changed the sealed store meanwhile, an added, changed or removed key and a changed limit are seen here.
+        Whatever changed the sealed store meanwhile, an added, changed or removed key, a changed limit and a client more or less
+        are seen here.
 
         Args:
             registers: all, without their secrets, each with its ``register_id``; its check value stands in the place of the key.
+            clients: who may connect: name, role, pin.
             details: what else is to be recorded.
         """
         draft = self._draft()
@@ -299,8 +306,25 @@ class MintLog:
                 changed = {name: [before.get(name), after[name]] for name in after if before.get(name) != after[name]}
                 act = "key_replaced" if changed.keys() & {"key", "kcv"} else "rules_changed"
                 draft.act(act, register=int(register_id), changed=changed)
-        self._write(draft, {"registers": canonical(new)})
+        _note_clients(draft, mint_store.read_clients(self._database), clients)
+        self._write(draft, {"registers": canonical(new), "clients": json.dumps([dict(each) for each in clients])})
         self.sign_head(is_forced=True)
+
+    def revoke(self, clients: Sequence[Mapping[str, str]]) -> None:
+        """Record, durably and for ever, that these clients are to be let in no more.
+
+        Args:
+            clients: each with its pin (``spki_sha256``) and what else is to be recorded; those that were revoked before are left out.
+        """
+        draft = self._draft()
+        revoked = set(self.revoked)
+        for each in clients:
+            if each["spki_sha256"] not in revoked:
+                draft.act("client_revoked", **each)
+                revoked.add(each["spki_sha256"])
+        if revoked != self.revoked:
+            self._write(draft, {"revoked": json.dumps(sorted(revoked))})
+            self.revoked = frozenset(revoked)
 
     def stop(self) -> None:
         """Record that the module was stopped in order, and sign the end."""
@@ -371,6 +395,13 @@ class MintLog:
     def close(self) -> None:
         """Close the file."""
         self._database.close()
+
+
+def _note_clients(draft: _Draft, before: Sequence[Mapping[str, str]], now: Sequence[Mapping[str, str]]) -> None:
+    """Add the acts by which the clients of a start differ from those of the start before."""
+    old, new = {each["spki_sha256"]: each for each in before}, {each["spki_sha256"]: each for each in now}
+    for pin in sorted(old.keys() ^ new.keys()):
+        draft.act("client_added" if pin in new else "client_removed", **(new.get(pin) or old[pin]))
 
 
 def _charged(request: TokenRequest) -> int | None:

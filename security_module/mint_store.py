@@ -233,6 +233,17 @@ def read_registers(database: sqlite3.Connection) -> dict[str, dict[str, Any]]:
     return registers
 
 
+def read_clients(database: sqlite3.Connection) -> list[dict[str, str]]:
+    """Return who might connect as of the last start: name, role, pin."""
+    clients: list[dict[str, str]] = json.loads(read_state(database).get("clients", "[]"))
+    return clients
+
+
+def read_revoked(database: sqlite3.Connection) -> frozenset[str]:
+    """Return the pins of the clients that were ever revoked."""
+    return frozenset(json.loads(read_state(database).get("revoked", "[]")))
+
+
 def read_heads(database: sqlite3.Connection, first_sequence: int, last_sequence: int) -> Iterator[Head]:
     """Return the heads of the records from *first_sequence* to *last_sequence*, in order."""
     query = (
