@@ -27,10 +27,12 @@ from security_module.audit_chain import AUDIT_KEY_OCTETS, AuditKey, act_line, ca
 from security_module.clock import BEHIND_SECONDS_MAX, WatchedClock
 from security_module.engineering_records import TokenRequest, content_of_request, line_of_request
 from security_module.engineering_rules import find_engineering_refusal, find_key_change_refusal
+from security_module.keyed_hash import KeyedHash
 from security_module.mint_store import Key, MintLogError, Quota, Row
 from security_module.registers import Approver, VendingRegister
 from security_module.rules import Tally, counted_centavos, find_refusal
 from vending.calendar import local_date
+from vending.secret import Secret
 
 SEGMENT_RECORDS = 10_000
 """A head is signed at least after so many records: what is beyond the last head is not vouched for yet."""
@@ -144,7 +146,9 @@ class MintLog:
         self._registers = registers
         self._approvers = approvers or {}
         self._audit_key = audit_key
-        self._content_key = audit_key.content_key.reveal() if audit_key is not None else bytes(AUDIT_KEY_OCTETS)
+        self._content_key = KeyedHash(
+            audit_key.content_key if audit_key is not None else Secret(bytes(AUDIT_KEY_OCTETS))
+        )
         # Without ticks the clock is its own measure: then only what is behind the records is in doubt.
         self._clock = WatchedClock(now, ticks or (lambda: now().timestamp()))
         self._database = mint_store.open_store(path)

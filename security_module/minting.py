@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 
 from messages.security_module import DecoderKey, MintRequest, Status, VerifyToken, VerifyTokenReply
+from security_module.keyed_hash import KeyedHash
 from security_module.registers import VendingRegister
 from sts.amount import encode_units
 from sts.codes import CREDIT_CLASS, MANAGEMENT_CLASS, TEST_CLASS, EncryptionAlgorithm
@@ -41,6 +42,7 @@ class Mint:
     ) -> None:
         self._registers = registers
         self._tables = tables
+        self._selections = {number: KeyedHash(each.selection_secret) for number, each in registers.items()}
         self._keys_max = keys_max
         self._keys: OrderedDict[_KeyName, Secret[bytes]] = OrderedDict()
 
@@ -57,11 +59,10 @@ class Mint:
             MintRefused: unknown register, wrong PAN, or an algorithm that the register's key cannot serve.
         """
         key = self._key(request.register_id, request.pan, request.tariff_index, request.encryption_algorithm).reveal()
-        secret = self._registers[request.register_id].selection_secret.reveal()
         algorithm = EncryptionAlgorithm(request.encryption_algorithm)
         made = []
         for index, (tid, units_tenths) in enumerate(request.tokens):
-            nibble = hmac.digest(secret, request.request_id.to_bytes(8, "big") + bytes((index,)), "sha256")[-1] & 0xF
+            nibble = self._nibble(request, index)
             made.append(Secret(credit_token(key, algorithm, self._tables, request.subclass, nibble, tid, units_tenths)))
         return made
 
@@ -75,8 +76,7 @@ class Mint:
         key = self._key(request.register_id, request.pan, request.tariff_index, request.encryption_algorithm).reveal()
         if kind.is_test:
             return [Secret(meter_test_token(kind.subclass, request.value, request.maker_code))]
-        secret = self._registers[request.register_id].selection_secret.reveal()
-        nibble = hmac.digest(secret, request.request_id.to_bytes(8, "big") + b"\x00", "sha256")[-1] & 0xF
+        nibble = self._nibble(request, 0)
         algorithm = EncryptionAlgorithm(request.encryption_algorithm)
         value = encode_units(request.value) if kind.subclass in WATT_SUBCLASSES else request.value
         return [Secret(management_token(key, algorithm, self._tables, kind.subclass, nibble, request.tid, value))]
@@ -135,6 +135,11 @@ class Mint:
         if register is not None and not register.is_test:
             raise MintRefused(Status.REGISTER_CONTRADICTION)
         return self._key(request.register_id, request.pan, request.tariff_index, request.encryption_algorithm)
+
+    def _nibble(self, request: MintRequest | EngineeringRequest, index: int) -> int:
+        """Return the RND nibble of the token at *index*: a function of the request, that nobody else can compute."""
+        selection = self._selections[request.register_id]
+        return selection.digest(request.request_id.to_bytes(8, "big") + bytes((index,)))[-1] & 0xF
 
     def _key(self, register_id: int, pan: str, tariff_index: int, algorithm: int) -> Secret[bytes]:
         name = (register_id, pan, tariff_index, algorithm)
