@@ -66,6 +66,7 @@ from messages.security_module_shapes import (
     VerifyTokenReply,
     VersionError,
 )
+from messages.security_module_work_shapes import ListWork, ListWorkReply, WorkRecord
 from vending.engineering import Approval, EngineeringKind, EngineeringRequest, KeyChangeRequest
 from vending.ports import MacKey, MacScheme, MintRequest
 
@@ -106,6 +107,8 @@ __all__ = [
     "LinkError",
     "ListMints",
     "ListMintsReply",
+    "ListWork",
+    "ListWorkReply",
     "LocalFieldError",
     "MacKey",
     "MacReply",
@@ -129,6 +132,7 @@ __all__ = [
     "VerifyToken",
     "VerifyTokenReply",
     "VersionError",
+    "WorkRecord",
     "decode_reply",
     "decode_request",
     "encode_reply",

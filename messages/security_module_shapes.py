@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from enum import Enum
 
+from messages.security_module_work_shapes import ListWork, ListWorkReply
 from vending.engineering import EngineeringRequest, KeyChangeRequest
 from vending.money import Centavos
 from vending.ports import MacKey, MintRequest
@@ -84,6 +85,7 @@ class Command(Enum):
     DECODER_KEY = "DK"
     LIST_MINTS = "LM"
     FIND_MINTS = "FM"
+    LIST_WORK = "LW"
     ACCEPT_CLOCK = "AC"
     ENGINEERING = "EN"
     METER_KEY_CHANGE = "KC"
@@ -242,6 +244,7 @@ Request = (
     | DecoderKey
     | ListMints
     | FindMints
+    | ListWork
     | AcceptClock
     | EngineeringRequest
     | KeyChangeRequest
@@ -432,6 +435,7 @@ Reply = (
     | DecoderKeyReply
     | ListMintsReply
     | FindMintsReply
+    | ListWorkReply
     | ClockAccepted
     | EngineeringReply
     | KeyChangeReply

@@ -20,6 +20,7 @@ from messages.security_module import (
     MintRequest,
     RegisterCount,
     Status,
+    WorkRecord,
 )
 from security_module import mint_store
 from security_module.approvals import approved_by
@@ -356,6 +357,10 @@ class MintLog:
     def mints_of(self, day: date, after_sequence: int) -> tuple[MintRecord, ...]:
         """Return what was minted on a local day, at most `MINTS_PER_REPLY_MAX` records after *after_sequence*."""
         return mint_store.mints_of(self._database, day, after_sequence, MINTS_PER_REPLY_MAX)
+
+    def work_of(self, day: date, after_sequence: int) -> tuple[WorkRecord, ...]:
+        """Return the tokens that are no credit of a local day, at most `MINTS_PER_REPLY_MAX` records after *after_sequence*."""
+        return mint_store.work_of(self._database, day, after_sequence, MINTS_PER_REPLY_MAX)
 
     def verdicts(self, request_ids: Sequence[int]) -> tuple[tuple[int, Status], ...]:
         """Return the status of those of *request_ids* that were decided."""

@@ -10,10 +10,12 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from messages.security_module import MintRecord, RegisterCount, Status
+from messages.security_module import MintRecord, RegisterCount, Status, WorkRecord
+from messages.security_module_work_shapes import KEY_CHANGE_SUBCLASS
 from security_module.audit_chain import CHAIN_START, Head
 from security_module.rules import Tally
 from vending.calendar import local_date
+from vending.engineering import EngineeringKind
 from vending.money import Centavos
 
 SCHEMA_VERSION = 2
@@ -67,6 +69,10 @@ MINT_KIND = "mint"
 """The kind of a record of credit; others are ``engineering``, ``key_change`` and ``act``."""
 IS_MINT = f'instr(line, \'"kind":"{MINT_KIND}"\') > 0'
 """The same as a condition on a record."""
+IS_WORK = f'request_id IS NOT NULL AND instr(line, \'"kind":"{MINT_KIND}"\') = 0'
+"""A record of a request for tokens that are no credit, as a condition."""
+_WORK_INDEX = f"CREATE INDEX IF NOT EXISTS record_of_work ON record (sequence) WHERE {IS_WORK}"
+"""They are few among many mints; without it a question for an old day would read every mint since, and hold up the new ones."""
 _UNAPPROVED = (
     '(instr(line, \'"kind":"engineering"\') > 0 OR instr(line, \'"kind":"key_change"\') > 0'
     " OR instr(line, '\"charged_centavos\":0,') > 0 OR instr(line, '\"charged_centavos\":null') > 0)"
@@ -111,6 +117,7 @@ def open_store(path: Path) -> sqlite3.Connection:
             database.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version={SCHEMA_VERSION};COMMIT;")
         elif version != SCHEMA_VERSION:
             raise MintLogError(f"mint log version {version}, this program writes {SCHEMA_VERSION}")
+        database.execute(_WORK_INDEX)
     except BaseException:
         database.close()
         raise
@@ -298,6 +305,37 @@ def mints_of(database: sqlite3.Connection, day: date, after_sequence: int, recor
             if len(found) == records_max:
                 break
     return tuple(found)
+
+
+def work_of(database: sqlite3.Connection, day: date, after_sequence: int, records_max: int) -> tuple[WorkRecord, ...]:
+    """Return what was given on a local day that is no credit, after a sequence, in order, at most *records_max*."""
+    first = database.execute("SELECT first_sequence FROM day WHERE local_day = ?", (day.isoformat(),)).fetchone()
+    if first is None:
+        return ()
+    query = f"SELECT line FROM record WHERE {IS_WORK} AND sequence >= ? AND status = ? ORDER BY sequence"  # noqa: S608
+    found: list[WorkRecord] = []
+    for (line,) in database.execute(query, (max(first[0], after_sequence + 1), Status.OK.code)):
+        fields = json.loads(line)
+        if local_date(datetime.fromisoformat(fields["at"])) == day:
+            found.append(_work_record(fields))
+            if len(found) == records_max:
+                break
+    return tuple(found)
+
+
+def _work_record(fields: Mapping[str, Any]) -> WorkRecord:
+    is_key_change = fields["kind"] == "key_change"
+    kind = None if is_key_change else EngineeringKind.of_word(fields["does"])
+    return WorkRecord(
+        sequence=fields["n"],
+        request_id=fields["id"],
+        register_id=fields["register"],
+        from_register_id=fields["from"][0] if is_key_change else fields["register"],
+        token_class=2 if kind is None else kind.token_class,
+        subclass=KEY_CHANGE_SUBCLASS if kind is None else kind.subclass,
+        value=fields["sections"] if is_key_change else fields["value"],
+        approvals=len(fields["approved_by"]),
+    )
 
 
 def _mint_record(fields: Mapping[str, Any]) -> MintRecord:

@@ -26,6 +26,8 @@ from messages.security_module import (
     LinkError,
     ListMints,
     ListMintsReply,
+    ListWork,
+    ListWorkReply,
     MacKey,
     MacReply,
     MacVerified,
@@ -74,6 +76,7 @@ _COMMAND_OF: dict[type[Request], Command] = {
     DecoderKey: Command.DECODER_KEY,
     ListMints: Command.LIST_MINTS,
     FindMints: Command.FIND_MINTS,
+    ListWork: Command.LIST_WORK,
     AcceptClock: Command.ACCEPT_CLOCK,
     EngineeringRequest: Command.ENGINEERING,
     KeyChangeRequest: Command.METER_KEY_CHANGE,
@@ -173,7 +176,7 @@ class Session:
             self._answer(correlation_id, Refused(command=_COMMAND_OF[kind], status=Status.PERMISSION))
         elif isinstance(request, MintRequest | EngineeringRequest | KeyChangeRequest):
             self._mint(correlation_id, request)
-        elif isinstance(request, ListMints | FindMints | AcceptClock):
+        elif isinstance(request, ListMints | FindMints | ListWork | AcceptClock):
             self._ask_log(correlation_id, request)
         else:
             try:
@@ -229,7 +232,7 @@ class Session:
             self._refused.add(command)
             self._module.commits.record("permission_refused", role=self._role.value, command=command.value)
 
-    def _ask_log(self, correlation_id: int, request: ListMints | FindMints | AcceptClock) -> None:
+    def _ask_log(self, correlation_id: int, request: ListMints | FindMints | ListWork | AcceptClock) -> None:
         command = _COMMAND_OF[type(request)]
         if self._questions_under_way >= QUESTIONS_PER_LINK_MAX:
             self._answer(correlation_id, Refused(command=command, status=Status.OVERLOADED))
@@ -278,12 +281,14 @@ class Session:
         self._output.append(encode_reply(correlation_id, reply))
 
 
-def _reply_of_log(log: MintLog, request: ListMints | FindMints | AcceptClock) -> Reply:
+def _reply_of_log(log: MintLog, request: ListMints | FindMints | ListWork | AcceptClock) -> Reply:
     match request:
         case ListMints():
             return ListMintsReply(mints=log.mints_of(request.day, request.after_sequence))
         case FindMints():
             return FindMintsReply(found=log.verdicts(request.request_ids))
+        case ListWork():
+            return ListWorkReply(work=log.work_of(request.day, request.after_sequence))
         case AcceptClock():
             log.accept_clock()
             return ClockAccepted()
