@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,10 @@ CREATE INDEX head_sequence ON head (sequence);
 CREATE TABLE known (request_id INTEGER PRIMARY KEY, content BLOB NOT NULL, status TEXT NOT NULL);
 CREATE TABLE state (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
+
+_ROW = "(?, ?, ?, ?, ?, ?)"
+_INSERTS = tuple((rows, f"INSERT INTO record VALUES {', '.join([_ROW] * rows)}") for rows in (128, 16, 1))  # noqa: S608
+"""How many rows each statement adds, the most first; six values each, so the limit on bound values holds as above."""
 
 # Sequence, request id (with sign), content, code of the status, line, link: as it stands in the table.
 Row = tuple[int, int | None, bytes | None, str | None, str, bytes]
@@ -143,6 +148,7 @@ def write(database: sqlite3.Connection, change: Change) -> None:
     run = database
     run.execute("BEGIN IMMEDIATE")
     try:
+        _insert(run, change.rows)
         for statement, values in _statements(change):
             if values:  # Under no load most are empty, and each statement costs some microseconds.
                 run.executemany(statement, values)
@@ -153,8 +159,19 @@ def write(database: sqlite3.Connection, change: Change) -> None:
         raise
 
 
+def _insert(database: sqlite3.Connection, rows: Sequence[Row]) -> None:
+    """Add records, many to a statement.
+
+    At the end of each statement this thread gives the interpreter's lock away and must wait for it again, while the reactor computes.
+    """
+    start = 0
+    for many, statement in _INSERTS:
+        while start + many <= len(rows):
+            database.execute(statement, [*chain.from_iterable(rows[start : start + many])])
+            start += many
+
+
 def _statements(change: Change) -> Iterator[tuple[str, Sequence[tuple[Any, ...]]]]:
-    yield "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?)", change.rows
     yield (
         "INSERT OR REPLACE INTO counter VALUES (?, ?, ?, ?, ?, ?, ?)",
         [

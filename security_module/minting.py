@@ -10,7 +10,7 @@ from security_module.registers import VendingRegister
 from sts.amount import encode_units
 from sts.codes import CREDIT_CLASS, MANAGEMENT_CLASS, TEST_CLASS, EncryptionAlgorithm
 from sts.decode import CurrencyCredit, DecodedToken, Management, MeterTest, UnitCredit, decode
-from sts.decoder_key import DecoderKeyInputs, derive_decoder_key
+from sts.decoder_key import DecoderKeyInputs, DecoderKeys
 from sts.errors import FieldRangeError, StsError, UnsupportedError
 from sts.key_change import SUBCLASS_BY_SECTION, NewKey, key_change_tokens
 from sts.mint import WATT_SUBCLASSES, credit_token, management_token, meter_test_token
@@ -42,6 +42,8 @@ class Mint:
     ) -> None:
         self._registers = registers
         self._tables = tables
+        # As many as a register has tariff indexes and algorithms: each was asked for under a register that allows it.
+        self._derivations: dict[tuple[int, int, int], DecoderKeys] = {}
         self._selections = {number: KeyedHash(each.selection_secret) for number, each in registers.items()}
         self._keys_max = keys_max
         self._keys: OrderedDict[_KeyName, Secret[bytes]] = OrderedDict()
@@ -165,20 +167,29 @@ class Mint:
                 raise FieldRangeError("the check digit of the PAN is wrong")
         except FieldRangeError as error:
             raise MintRefused(Status.PAN_INVALID) from error
-        try:
-            inputs = DecoderKeyInputs(
-                key_algorithm=register.key_algorithm,
-                pan=pan,
-                supply_group_code=register.supply_group_code,
-                tariff_index=tariff_index,
-                key_revision_number=register.key_revision_number,
-                key_type=register.key_type,
-                base_date=register.base_date,
-                encryption_algorithm=EncryptionAlgorithm(algorithm),
-            )
-        except (ValueError, UnsupportedError) as error:
-            raise MintRefused(Status.REGISTER_CONTRADICTION) from error
-        return Secret(derive_decoder_key(inputs, register.key.reveal()))
+        name = (register_id, tariff_index, algorithm)
+        keys = self._derivations.get(name)
+        if keys is None:
+            keys = self._derivations[name] = _derivation(register, pan, tariff_index, algorithm)
+        return Secret(keys.of(pan))
+
+
+def _derivation(register: VendingRegister, pan: str, tariff_index: int, algorithm: int) -> DecoderKeys:
+    """Set up the decoder keys of the meters of a register; `MintRefused` where it cannot serve *algorithm*."""
+    try:
+        inputs = DecoderKeyInputs(
+            key_algorithm=register.key_algorithm,
+            pan=pan,
+            supply_group_code=register.supply_group_code,
+            tariff_index=tariff_index,
+            key_revision_number=register.key_revision_number,
+            key_type=register.key_type,
+            base_date=register.base_date,
+            encryption_algorithm=EncryptionAlgorithm(algorithm),
+        )
+    except (ValueError, UnsupportedError) as error:
+        raise MintRefused(Status.REGISTER_CONTRADICTION) from error
+    return DecoderKeys(inputs, register.key.reveal())
 
 
 def _said(token: DecodedToken) -> VerifyTokenReply:
