@@ -34,7 +34,7 @@ from security_module.clients import (
     revoked_pins,
     to_document,
 )
-from security_module.custody import changing, replace_store
+from security_module.custody import changing, replace_store, write_record
 from security_module.hardening import harden
 from security_module.key_store import read_store, write_private
 from security_module.layout import Layout
@@ -112,8 +112,8 @@ def issue_command(directory: Path, language: str, name: str, role: str, days: in
             # A certificate without its pin is worth nothing, a pin without its certificate would be a ghost.
             write_private(target, identity.key_pem.reveal() + identity.certificate_pem)
             replace_store(layout, outcome.opened)
-            write_private(layout.protocol(at), outcome.protocol.encode("utf-8"))
-    click.echo(f"{target}\n{client.spki_sha256}\n{layout.protocol(at)}\n{prints(keys)}")
+            record = write_record(layout, at, outcome.protocol)
+    click.echo(f"{target}\n{client.spki_sha256}\n{record}\n{prints(keys)}")
 
 
 @clients_group.command("revoke")

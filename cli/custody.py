@@ -35,12 +35,13 @@ from security_module.custody import (
     open_with_passphrase,
     replace_store,
     upgrade,
+    write_record,
 )
 from security_module.dialogue import Dialogue
 from security_module.fingerprints import fingerprint, fingerprints
 from security_module.hardening import harden
 from security_module.key_load import KeyLoadError, module_public_key, open_key_load
-from security_module.key_store import read_passphrase, read_store, write_private
+from security_module.key_store import read_passphrase, read_store
 from security_module.key_store import unseal as open_store
 from security_module.layout import Layout
 from security_module.main import find_passphrase, opened_by
@@ -174,8 +175,8 @@ def _change(directory: Path, language: str, lead: Callable[[Say, Opened, datetim
             opened = open_to_change(sealed, directory, language)
             outcome = hold(lead(say, opened, at))
             replace_store(layout, outcome.opened)
-            write_private(layout.protocol(at), outcome.protocol.encode("utf-8"))
-    click.echo(f"{layout.protocol(at)}\n{prints(outcome.opened.keys)}")
+            record = write_record(layout, at, outcome.protocol)
+    click.echo(f"{record}\n{prints(outcome.opened.keys)}")
 
 
 @click.command("enter-keys")
@@ -245,9 +246,9 @@ def rotate_kek_command(
             rotated = Opened(keys=opened.keys, kek=kek)
             replace_store(layout, rotated)
             protocol = write_protocol(texts_in(language), "title_unattended", conductor(conducted_by), (), rotated, at)
-            write_private(layout.protocol(at), protocol.encode("utf-8"))
+            record = write_record(layout, at, protocol)
     under = "the passphrase" if token_label is None else f"a key in the token {token_label}"
-    click.echo(f"{opened.keys.module_id}: sealed under {under}, key check value {kek.kcv}\n{layout.protocol(at)}")
+    click.echo(f"{opened.keys.module_id}: sealed under {under}, key check value {kek.kcv}\n{record}")
 
 
 def _kek_for_passphrase(directory: Path, new_passphrase_file: Path | None) -> Kek:

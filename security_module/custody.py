@@ -60,6 +60,16 @@ def open_with_passphrase(sealed: bytes, passphrase: Secret[bytes]) -> Opened:
     return Opened(keys=unseal(sealed, kek), kek=kek)
 
 
+def write_record(layout: Layout, at: datetime, protocol: str) -> Path:
+    """Write the printed record of what was done to the store at *at* and return where; two changes of one second have two records."""
+    path, number = layout.protocol(at), 1
+    while path.exists():
+        number += 1
+        path = layout.protocol(at).with_stem(f"{layout.protocol(at).stem}-{number}")
+    write_private(path, protocol.encode("utf-8"))
+    return path
+
+
 def replace_store(layout: Layout, opened: Opened, random_octets: RandomOctets = secrets.token_bytes) -> None:
     """Seal *opened* under a fresh data key and put it in the place of the store, after it was seen to open again.
 

@@ -266,7 +266,8 @@ def _serve(
     assert isinstance(address, IPv4Address | IPv6Address)
     writer.start()
     if run_file is not None:
-        write_run_file(run_file, {"host": address.host, "port": address.port})
+        # Not before signals are heeded: who reads it may send one at once, and would kill where he meant to stop.
+        reactor.callWhenRunning(write_run_file, run_file, {"host": address.host, "port": address.port})
 
     def stop_listening() -> Deferred[None]:
         stopped: Deferred[None] = Deferred()

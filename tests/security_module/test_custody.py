@@ -156,6 +156,20 @@ def test_another_passphrase(directory: Path, keys: ModuleKeys, tmp_path: Path) -
     assert open_keys(directory, {"EUDORA_SECURITY_MODULE_PASSPHRASE_FILE": str(new)}) == keys
 
 
+def test_two_changes_of_one_second_have_two_records(
+    directory: Path, keys: ModuleKeys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second is not refused after the store was changed, and overwrites nothing."""
+    monkeypatch.setattr("cli.custody.now", lambda: NOW)
+    for person in ("Olga", "Luz"):
+        done = call(directory, "rotate-kek", "--unattended", "--conducted-by", person)
+        assert done.exit_code == 0, done.output
+    told = {each.name: each.read_text() for each in directory.glob("protocol-*.txt")}
+    assert sorted(told) == ["protocol-20260301T120000Z-2.txt", "protocol-20260301T120000Z.txt"]
+    assert "Luz" in told["protocol-20260301T120000Z-2.txt"]
+    assert open_keys(directory, {}) == keys
+
+
 def opened_kcv(directory: Path, passphrase: Path) -> str:
     """The check value of the key that the store is sealed under now."""
     return open_with_passphrase(read_store(Layout(directory).store), read_passphrase(passphrase)).kek.kcv
