@@ -16,7 +16,7 @@ import click
 from sqlalchemy import Engine
 
 from cli.module_call import ModuleCallError, ask
-from cli.module_proof import read_minted, read_mints
+from cli.module_proof import read_minted, read_mints, read_work
 from cli.processes import Process, read_run_file, start_process
 from cli.several_modules import modules_to_ask, read_reports
 from config.acquirer import AcquirerSection
@@ -161,6 +161,7 @@ def module_days(days: Sequence[date]) -> ModuleDays:
     return ModuleDays(
         minted={day: read_mints(ask_module, day) for day in days},
         were_minted=lambda request_ids: read_minted(ask_module, request_ids),
+        work={day: read_work(ask_module, day) for day in days},
     )
 
 

@@ -1,10 +1,12 @@
 """``eudora security-module``: the commands by which people make, open and change the sealed store."""
 
+import getpass
 import hashlib
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
@@ -21,22 +23,25 @@ from security_module.ceremony_dialogue import (
     new_module,
     take_key_load,
     unseal,
+    write_protocol,
 )
 from security_module.ceremony_texts import LANGUAGES, Say, texts_in
+from security_module.clients import CannotIssue, revoked_pins, without
 from security_module.custody import (
     ChangeUnderWay,
     Opened,
     back_up,
     changing,
-    fingerprint,
     open_with_passphrase,
     replace_store,
     upgrade,
+    write_record,
 )
 from security_module.dialogue import Dialogue
+from security_module.fingerprints import fingerprint, fingerprints
 from security_module.hardening import harden
 from security_module.key_load import KeyLoadError, module_public_key, open_key_load
-from security_module.key_store import read_passphrase, read_store, write_private
+from security_module.key_store import read_passphrase, read_store
 from security_module.key_store import unseal as open_store
 from security_module.layout import Layout
 from security_module.open_store import find_passphrase, opened_by
@@ -69,7 +74,11 @@ language_option = click.option(
 expect_option = click.option(
     "--expect",
     metavar="FINGERPRINT",
-    help="The fingerprint in the printed record of the first module; another one ends this with status 1.",
+    multiple=True,
+    help="A fingerprint in the printed record of the first module, once for each; another one ends this with status 1.",
+)
+conducted_by_option = click.option(
+    "--conducted-by", metavar="NAME", help="Who stands in the printed record; default: the user of this machine."
 )
 
 
@@ -83,7 +92,7 @@ def sentences() -> Iterator[None]:
     """Turn what can go wrong with a store into one sentence and exit status 1."""
     try:
         yield
-    except (StoreError, KeyLoadError) as error:
+    except (StoreError, KeyLoadError, CannotIssue) as error:
         raise click.ClickException(str(error)) from error
     except ChangeUnderWay as error:
         raise click.ClickException(f"somebody else is changing the store in {error}") from error
@@ -114,6 +123,12 @@ def open_anyhow(sealed: bytes, directory: Path, language: str) -> Opened:
     return open_with_passphrase(sealed, find_passphrase(directory, os.environ))
 
 
+def open_to_change(sealed: bytes, directory: Path, language: str) -> Opened:
+    """Open a store as `open_anyhow`, without the clients that were revoked meanwhile: what is sealed next has them no more."""
+    opened, layout = open_anyhow(sealed, directory, language), Layout(directory)
+    return replace(opened, keys=without(opened.keys, revoked_pins(layout)))
+
+
 @click.command("ceremony")
 @directory_option
 @language_option
@@ -126,14 +141,28 @@ def ceremony_command(directory: Path, language: str) -> None:
         at = now()
         outcome = hold(new_module(texts_in(language), now=at, random_octets=secrets.token_bytes))
         keys = establish(directory, outcome.opened.keys, outcome.opened.kek, now=at, protocol=outcome.protocol)
-    click.echo(f"{keys.module_id}: {directory}\n{Layout(directory).protocol(at)}\n{fingerprint(keys)}")
+    click.echo(f"{keys.module_id}: {directory}\n{Layout(directory).protocol(at)}\n{prints(keys)}")
 
 
-def _require_equal(keys: ModuleKeys, expect: str | None) -> None:
-    """End with a sentence unless *keys* have the fingerprint *expect*; None: whatever they have."""
-    found = fingerprint(keys)
-    if expect is not None and expect.strip().lower() != found:
-        raise click.ClickException(f"these are not the registers that were expected: {found}")
+def prints(keys: ModuleKeys) -> str:
+    """Return the fingerprints, one on a line: that of the registers alone, the others behind what they are over."""
+    others = [f"{what} {digest}" for what, digest in fingerprints(keys).items() if what != "registers"]
+    return "\n".join([fingerprint(keys), *others])
+
+
+def _require_equal(keys: ModuleKeys, expect: Sequence[str]) -> None:
+    """End with a sentence unless each of *expect* is one of the fingerprints of *keys*."""
+    for each in expect:
+        if each.strip().lower() not in fingerprints(keys).values():
+            raise click.ClickException(f"{each} is none of the fingerprints here:\n{prints(keys)}")
+
+
+def conductor(named: str | None) -> str:
+    """Return who is to stand in the record: as named, else the user of this machine."""
+    try:
+        return named or getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
 
 
 def _change(directory: Path, language: str, lead: Callable[[Say, Opened, datetime], Dialogue[Outcome]]) -> None:
@@ -143,11 +172,11 @@ def _change(directory: Path, language: str, lead: Callable[[Say, Opened, datetim
     with sentences():
         sealed = read_store(layout.store)
         with changing(layout):
-            opened = open_anyhow(sealed, directory, language)
+            opened = open_to_change(sealed, directory, language)
             outcome = hold(lead(say, opened, at))
             replace_store(layout, outcome.opened)
-            write_private(layout.protocol(at), outcome.protocol.encode("utf-8"))
-    click.echo(f"{layout.protocol(at)}\n{fingerprint(outcome.opened.keys)}")
+            record = write_record(layout, at, outcome.protocol)
+    click.echo(f"{record}\n{prints(outcome.opened.keys)}")
 
 
 @click.command("enter-keys")
@@ -181,8 +210,15 @@ def enter_keys_command(directory: Path, language: str) -> None:
     metavar="LABEL",
     help="Seal under a key in this PKCS#11 token instead of shares: starts without people.",
 )
+@conducted_by_option
 def rotate_kek_command(
-    directory: Path, language: str, new_passphrase_file: Path | None, token_label: str | None, *, unattended: bool
+    directory: Path,
+    language: str,
+    new_passphrase_file: Path | None,
+    token_label: str | None,
+    conducted_by: str | None,
+    *,
+    unattended: bool,
 ) -> None:
     """Seal the store under a new key: new custodians with new shares, a passphrase, or a token. The old ones open old copies only."""
     if unattended and token_label is not None:
@@ -197,19 +233,22 @@ def rotate_kek_command(
         )
         return
     harden()
-    layout = Layout(directory)
+    layout, at = Layout(directory), now()
     with sentences():
         sealed = read_store(layout.store)
         with changing(layout):
-            opened = open_anyhow(sealed, directory, language)
+            opened = open_to_change(sealed, directory, language)
             kek = (
                 _kek_for_passphrase(directory, new_passphrase_file)
                 if token_label is None
                 else _kek_for_token(token_label)
             )
-            replace_store(layout, Opened(keys=opened.keys, kek=kek))
+            rotated = Opened(keys=opened.keys, kek=kek)
+            replace_store(layout, rotated)
+            protocol = write_protocol(texts_in(language), "title_unattended", conductor(conducted_by), (), rotated, at)
+            record = write_record(layout, at, protocol)
     under = "the passphrase" if token_label is None else f"a key in the token {token_label}"
-    click.echo(f"{opened.keys.module_id}: sealed under {under}, key check value {kek.kcv}")
+    click.echo(f"{opened.keys.module_id}: sealed under {under}, key check value {kek.kcv}\n{record}")
 
 
 def _kek_for_passphrase(directory: Path, new_passphrase_file: Path | None) -> Kek:
@@ -257,28 +296,36 @@ def backup_command(directory: Path, file: Path) -> None:
 @language_option
 @click.argument("file", type=click.Path(dir_okay=False, exists=True, path_type=Path))
 @expect_option
-def restore_command(directory: Path, language: str, file: Path, expect: str | None) -> None:
-    """Make a second module out of a backup: the same registers, its own id and certificates, opened by the same shares."""
+@conducted_by_option
+def restore_command(
+    directory: Path, language: str, file: Path, expect: Sequence[str], conducted_by: str | None
+) -> None:
+    """Make a second module out of a backup: the same registers, people and client names, its own id and certificates, opened by the same shares."""
     harden()
+    at = now()
     with sentences():
         if directory.exists() and any(directory.iterdir()):
             raise AlreadyInitialised(directory)
-        opened = open_anyhow(read_store(file), directory, language)
+        sealed = read_store(file)
+        opened = open_anyhow(sealed, directory, language)
         _require_equal(opened.keys, expect)
-        keys = establish(directory, opened.keys, opened.kek, now=now())
-    click.echo(f"{keys.module_id}: {directory}\n{fingerprint(keys)}")
+        about = {"source": opened.keys.module_id, "digest": hashlib.sha256(sealed).hexdigest()}
+        second = replace(opened, keys=replace(opened.keys, module_id="{module}"))
+        protocol = write_protocol(texts_in(language), "title_restore", conductor(conducted_by), (), second, at, **about)
+        keys = establish(directory, opened.keys, opened.kek, now=at, protocol=protocol)
+    click.echo(f"{keys.module_id}: {directory}\n{Layout(directory).protocol(at)}\n{prints(keys)}")
 
 
 @click.command("fingerprint")
 @directory_option
 @language_option
 @expect_option
-def fingerprint_command(directory: Path, language: str, expect: str | None) -> None:
-    """Print a digest over what is public of the registers and all check values: two modules with equal keys show it equal."""
+def fingerprint_command(directory: Path, language: str, expect: Sequence[str]) -> None:
+    """Print digests over the registers with all check values, over approvers and senders, and over the clients: equal modules show them equal."""
     harden()
     with sentences():
         opened = open_anyhow(read_store(Layout(directory).store), directory, language)
-    click.echo(f"{opened.keys.module_id} {fingerprint(opened.keys)}")
+    click.echo(f"{opened.keys.module_id} {prints(opened.keys)}")
     _require_equal(opened.keys, expect)
 
 

@@ -2,9 +2,9 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import date, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -19,13 +19,17 @@ from messages.security_module import (
     FindMintsReply,
     ListMints,
     ListMintsReply,
+    ListWork,
+    ListWorkReply,
     MintRecord,
     Reply,
     Request,
     Status,
+    WorkRecord,
 )
 from security_module.roles import Role
 
+T = TypeVar("T")
 Ask = Callable[[Role, Request], Reply]
 """Asks the security module as some role."""
 
@@ -39,6 +43,17 @@ def read_mints(ask: Ask, day: date) -> list[MintRecord]:
         if not reply.mints:
             return found
         found += reply.mints
+
+
+def read_work(ask: Ask, day: date) -> list[WorkRecord]:
+    """Return every token that is no credit which the module gave on one of its local days."""
+    found: list[WorkRecord] = []
+    while True:
+        reply = ask(Role.AUDITOR, ListWork(day=day, after_sequence=found[-1].sequence if found else 0))
+        assert isinstance(reply, ListWorkReply)
+        if not reply.work:
+            return found
+        found += reply.work
 
 
 def read_minted(ask: Ask, request_ids: Sequence[int]) -> Iterator[int]:
@@ -66,14 +81,20 @@ def _ask_running(role: Role, request: Request) -> Reply:
 @click.option("--day", type=click.DateTime(["%Y-%m-%d"]), required=True, help="Local day of the module.")
 @click.option("--ids", "with_ids", is_flag=True, help="Also list every request.")
 def proof_command(day: datetime, *, with_ids: bool) -> None:
-    """Say what was minted on a day, by register: what the ledger must have sold. Prints one JSON object.
+    """Say what was minted on a day, by register: what the ledger must have sold; and each token that an engineer got, by its id.
+
+    Prints one JSON object.
 
     With several modules in the configuration all of them are asked; a request that two of them minted counts once. The exit code is 1
     while one of them does not answer.
     """
-    mints, by_module, away = _read_day(day.date())
-    proof: dict[str, Any] = {"day": day.date().isoformat(), "registers": _sums(mints)}
-    if by_module:
+    by_module, away = _ask_each(read_mints, day.date())
+    mints = _once([each for of_module in by_module.values() for each in of_module])
+    work_by_module, away_later = _ask_each(read_work, day.date())
+    away = away_later | away
+    work = {each.request_id: each for of_module in work_by_module.values() for each in of_module}
+    proof: dict[str, Any] = {"day": day.date().isoformat(), "registers": _sums(mints), **_work(work.values(), with_ids)}
+    if len(modules_of_configuration()) > 1:
         proof["modules"] = {name: _sums(of_module) for name, of_module in by_module.items()}
         requests = Counter(mint.request_id for of_module in by_module.values() for mint in of_module)
         proof["minted_by_several"] = sum(count > 1 for count in requests.values())
@@ -85,28 +106,52 @@ def proof_command(day: datetime, *, with_ids: bool) -> None:
         raise SystemExit(1)
 
 
-def _read_day(day: date) -> tuple[list[MintRecord], dict[str, list[MintRecord]], dict[str, str]]:
-    """Return each mint of the day once, then by module where there are several, and why others do not answer."""
+def modules_of_configuration() -> Mapping[str, Ask]:
+    """Return how to ask each module of the configuration as auditor."""
     # Not at the top: it would load the ledger, which is not on the module's machine.
     from cli.several_modules import modules_to_ask
 
-    modules = modules_to_ask(load().security_module)
+    return modules_to_ask(load().security_module)
+
+
+def _ask_each(read: Callable[[Ask, date], list[T]], day: date) -> tuple[dict[str, list[T]], dict[str, str]]:
+    """Return what each module says of the day, and why others do not answer. One alone is that of this machine, and must answer."""
+    modules = modules_of_configuration()
     if len(modules) == 1:
-        return read_mints(_ask_running, day), {}, {}
-    by_module: dict[str, list[MintRecord]] = {}
+        return {"": read(_ask_running, day)}, {}
+    said: dict[str, list[T]] = {}
     away: dict[str, str] = {}
     for name, ask_module in modules.items():
         try:
-            by_module[name] = read_mints(ask_module, day)
+            said[name] = read(ask_module, day)
         except ModuleCallError as error:
             away[name] = str(error)
-    # Two modules that were told different things under one id minted twice.
-    once = {
-        (mint.request_id, mint.register_id, mint.tokens, mint.units_tenths): mint
-        for of_module in by_module.values()
-        for mint in of_module
-    }
-    return list(once.values()), by_module, away
+    return said, away
+
+
+def _once(mints: Sequence[MintRecord]) -> list[MintRecord]:
+    """Leave each mint once. Two modules that were told different things under one id minted twice."""
+    contents = {(mint.request_id, mint.register_id, mint.tokens, mint.units_tenths): mint for mint in mints}
+    return list(contents.values())
+
+
+def _work(work: Collection[WorkRecord], with_ids: bool) -> dict[str, Any]:
+    """Return each token of an engineer by its id, and the key changes, which come by thousands with a new key, as a number."""
+    engineers = [
+        {
+            "id": each.request_id,
+            "register": each.register_id,
+            "class": each.token_class,
+            "subclass": each.subclass,
+            "value": each.value,
+            "approvals": each.approvals,
+        }
+        for each in work
+        if not each.is_key_change
+    ]
+    changes = [each.request_id for each in work if each.is_key_change]
+    shown: dict[str, Any] = {"engineers_tokens": engineers, "key_changes": len(changes)}
+    return {**shown, "key_change_ids": changes} if with_ids else shown
 
 
 def _sums(mints: Sequence[MintRecord]) -> list[dict[str, int]]:

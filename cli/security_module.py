@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from cli.audit import COMMANDS as AUDIT_COMMANDS
+from cli.clients import clients_group
 from cli.custody import CUSTODY_COMMANDS, ask_custodians, directory_option, language_option
 from cli.leases import COMMANDS as LEASE_COMMANDS
 from security_module.audit_file import audit
@@ -31,7 +32,7 @@ def security_module() -> None:
     """The security module: keys, tokens, MACs."""
 
 
-for command in CUSTODY_COMMANDS:
+for command in (*CUSTODY_COMMANDS, clients_group):
     security_module.add_command(command)
 
 

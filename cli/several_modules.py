@@ -5,7 +5,7 @@ from datetime import date
 from functools import partial
 
 from cli.module_call import Caller, ModuleCallError, ask_as
-from cli.module_proof import Ask, read_minted, read_mints
+from cli.module_proof import Ask, read_minted, read_mints, read_work
 from config.section import Endpoint
 from config.security_module import SecurityModuleSection
 from ledger.module_proof import ModuleDays
@@ -41,11 +41,12 @@ def read_reports(
             counters = ask(Role.AUDITOR, ReadCounters())
             assert isinstance(counters, CountersReply)
             minted = {day: read_mints(ask, day) for day in days}
+            work = {day: read_work(ask, day) for day in days}
         except ModuleCallError as error:
             away[name] = str(error)
             continue
         reports[name] = ModuleReport(
             counters={count.register_id: count for count in counters.counts},
-            days=ModuleDays(minted=minted, were_minted=partial(read_minted, ask)),
+            days=ModuleDays(minted=minted, were_minted=partial(read_minted, ask), work=work),
         )
     return reports, away

@@ -21,6 +21,7 @@ from ledger.module_proof import (
     find_posted_without_mint,
 )
 from ledger.several_modules import RegisterCount, SeveralModules, Sum, minted_again
+from ledger.work_proof import WORK_CHECK, find_work_without_record
 
 DIFFERENCES_PER_CHECK_MAX = 100
 """A broken ledger would fill the report; what matters is which checks fail and where to start looking."""
@@ -100,6 +101,8 @@ def check(
             differences += [{"check": name, **{key: _plain(value) for key, value in row.items()}} for row in rows]
         found = [] if counters is None else _compare_counters(connection, counters, several)
         minted = [] if module_days is None else find_minted_without_sale(connection, module_days)
+        work = None if module_days is None else module_days.work
+        unapproved = [] if work is None else find_work_without_record(connection, work)
         is_posted_run = module_days is not None and not (several is not None and several.away)
         posted = find_posted_without_mint(connection, module_days) if is_posted_run and module_days else []
     away = (
@@ -110,8 +113,10 @@ def check(
     checks.append(CheckResult(ANSWERED_CHECK, not away, is_run=counters is not None))
     checks.append(CheckResult(COUNTERS_CHECK, not found, is_run=counters is not None))
     checks.append(CheckResult(MINTED_CHECK, not minted, is_run=module_days is not None))
+    checks.append(CheckResult(WORK_CHECK, not unapproved, is_run=work is not None))
     checks.append(CheckResult(POSTED_CHECK, not posted, is_run=is_posted_run))
-    differences += away + found + minted[:DIFFERENCES_PER_CHECK_MAX] + posted[:DIFFERENCES_PER_CHECK_MAX]
+    differences += away + found
+    differences += [each for some in (minted, unapproved, posted) for each in some[:DIFFERENCES_PER_CHECK_MAX]]
     return CheckReport(agree=not differences, checks=tuple(checks), differences=tuple(differences))
 
 

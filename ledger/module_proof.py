@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from sqlalchemy import Connection, text
 
+from ledger.work_proof import Work
 from vending.calendar import BOGOTA
 
 MINTED_CHECK = "minted-tokens-are-sold"
@@ -50,11 +51,13 @@ class ModuleDays:
         minted: by local day of the module.
         were_minted: tells which of some ids were ever minted; asked after the ledger was read.
         minted_by: names of the modules that minted an id on these days, where there are several.
+        work: tokens that are no credit, likewise by day; None: not asked for.
     """
 
     minted: Mapping[date, Sequence[Minted]]
     were_minted: Callable[[Sequence[int]], Iterable[int]]
     minted_by: Mapping[int, Sequence[str]] = field(default_factory=dict)
+    work: Mapping[date, Sequence[Work]] | None = None
 
 
 # What is not exactly as it was minted; the rest is not of interest.
@@ -81,6 +84,9 @@ _POSTED_ON_A_DAY = text("""
     WHERE s.state = 'posted' AND s.ended_at >= :start AND s.ended_at < :end AND EXISTS (SELECT FROM token AS t WHERE t.sale_id = s.id)
     UNION ALL
     SELECT mint_id, register_id FROM adjustment_token WHERE minted_at >= :start AND minted_at < :end
+    UNION ALL
+    SELECT k.mint_id, k.to_register_id FROM sale_key_change AS k JOIN sale AS s ON s.id = k.sale_id
+    WHERE s.state = 'posted' AND s.ended_at >= :start AND s.ended_at < :end
     ORDER BY 1
 """)
 
@@ -141,7 +147,7 @@ def _orphan(day: date, row: Any) -> dict[str, Any]:
 
 
 def find_posted_without_mint(connection: Connection, days: ModuleDays) -> list[dict[str, Any]]:
-    """Return the sales and adjustment tokens that the ledger posted on these days and the module never minted."""
+    """Return the sales, adjustment tokens and key changes that the ledger posted on these days and the module never minted."""
     known = {each.request_id for minted in days.minted.values() for each in minted}
     found: list[dict[str, Any]] = []
     for day in days.minted:

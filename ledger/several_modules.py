@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 from sqlalchemy import Connection, text
 
 from ledger.module_proof import CHUNK, Minted, ModuleDays
+from ledger.work_proof import Work
 
 _WITH_TOKENS = text("""
     SELECT id, tokens, units_tenths FROM (
@@ -116,7 +117,16 @@ def _join_days(days: Mapping[str, ModuleDays], were_minted: Callable[[Sequence[i
                 if content not in seen:
                     seen.add(content)
                     of_day.append(each)
-    return ModuleDays(minted=joined, were_minted=were_minted, minted_by=minted_by)
+    return ModuleDays(minted=joined, were_minted=were_minted, minted_by=minted_by, work=_join_work(days.values()))
+
+
+def _join_work(modules: Iterable[ModuleDays]) -> dict[date, list[Work]]:
+    """Return what engineers were given by any module; what two gave under one id is looked up twice, and named twice if it is wrong."""
+    joined: dict[date, list[Work]] = {}
+    for of_module in modules:
+        for day, work in (of_module.work or {}).items():
+            joined.setdefault(day, []).extend(work)
+    return joined
 
 
 def minted_again(connection: Connection, several: SeveralModules, register_id: int) -> Sum:

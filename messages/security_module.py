@@ -80,6 +80,7 @@ from messages.security_module_shapes import (
     VerifyTokenReply,
     VersionError,
 )
+from messages.security_module_work_shapes import ListWork, ListWorkReply, WorkRecord
 from vending.engineering import Approval, EngineeringKind, EngineeringRequest, KeyChangeRequest
 from vending.ports import MacKey, MacScheme, MintRequest
 
@@ -129,6 +130,8 @@ __all__ = [
     "LinkError",
     "ListMints",
     "ListMintsReply",
+    "ListWork",
+    "ListWorkReply",
     "LocalFieldError",
     "MacKey",
     "MacReply",
@@ -155,6 +158,7 @@ __all__ = [
     "VerifyToken",
     "VerifyTokenReply",
     "VersionError",
+    "WorkRecord",
     "decode_reply",
     "decode_request",
     "encode_reply",

@@ -49,6 +49,8 @@ from messages.security_module_shapes import (
     Status,
     VerifyTokenReply,
 )
+from messages.security_module_work import decode_list_work_reply, encode_list_work_reply
+from messages.security_module_work_shapes import ListWorkReply
 from vending.money import Centavos
 from vending.secret import Secret
 
@@ -140,6 +142,7 @@ _REPLY_ENCODERS: dict[type[Reply], tuple[bytes, Callable[[Any], bytes]]] = {
         (DecoderKeyReply, Command.DECODER_KEY, _encode_decoder_key_reply),
         (ListMintsReply, Command.LIST_MINTS, _encode_list_mints_reply),
         (FindMintsReply, Command.FIND_MINTS, _encode_find_mints_reply),
+        (ListWorkReply, Command.LIST_WORK, encode_list_work_reply),
         (ClockAccepted, Command.ACCEPT_CLOCK, _encode_nothing),
         (EngineeringReply, Command.ENGINEERING, encode_engineering_reply),
         (KeyChangeReply, Command.METER_KEY_CHANGE, encode_key_change_reply),
@@ -283,6 +286,7 @@ _REPLY_DECODERS: dict[Command, Callable[[bytes], Reply]] = {
     Command.DECODER_KEY: _decode_decoder_key_reply,
     Command.LIST_MINTS: _decode_list_mints_reply,
     Command.FIND_MINTS: _decode_find_mints_reply,
+    Command.LIST_WORK: decode_list_work_reply,
     Command.ACCEPT_CLOCK: _decode_clock_accepted,
     Command.ENGINEERING: decode_engineering_reply,
     Command.METER_KEY_CHANGE: decode_key_change_reply,

@@ -52,6 +52,8 @@ from messages.security_module_shapes import (
     VerifyMac,
     VerifyToken,
 )
+from messages.security_module_work import decode_list_work, encode_list_work
+from messages.security_module_work_shapes import ListWork
 from vending.engineering import Approval, EngineeringRequest, KeyChangeRequest
 from vending.money import Centavos
 from vending.ports import MintRequest
@@ -148,6 +150,7 @@ _REQUEST_ENCODERS: dict[type[Request], tuple[bytes, Callable[[Any], bytes]]] = {
         (DecoderKey, Command.DECODER_KEY, _encode_decoder_key),
         (ListMints, Command.LIST_MINTS, _encode_list_mints),
         (FindMints, Command.FIND_MINTS, _encode_find_mints),
+        (ListWork, Command.LIST_WORK, encode_list_work),
         (AcceptClock, Command.ACCEPT_CLOCK, _encode_nothing),
         (EngineeringRequest, Command.ENGINEERING, encode_engineering),
         (KeyChangeRequest, Command.METER_KEY_CHANGE, encode_key_change),
@@ -288,6 +291,7 @@ _REQUEST_DECODERS: dict[bytes, tuple[Command, Callable[[bytes], Request]]] = {
         (Command.DECODER_KEY, _decode_decoder_key),
         (Command.LIST_MINTS, _decode_list_mints),
         (Command.FIND_MINTS, _decode_find_mints),
+        (Command.LIST_WORK, decode_list_work),
         (Command.ACCEPT_CLOCK, _decode_accept_clock),
         (Command.ENGINEERING, decode_engineering),
         (Command.METER_KEY_CHANGE, decode_key_change),

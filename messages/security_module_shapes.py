@@ -9,6 +9,7 @@ from datetime import date
 from enum import Enum
 
 from messages.security_module_lease_shapes import LeaseReply, LeaseRequest
+from messages.security_module_work_shapes import ListWork, ListWorkReply
 from vending.engineering import EngineeringRequest, KeyChangeRequest
 from vending.money import Centavos
 from vending.ports import MacKey, MintRequest
@@ -103,6 +104,7 @@ class Command(Enum):
     DECODER_KEY = "DK"
     LIST_MINTS = "LM"
     FIND_MINTS = "FM"
+    LIST_WORK = "LW"
     ACCEPT_CLOCK = "AC"
     ENGINEERING = "EN"
     METER_KEY_CHANGE = "KC"
@@ -266,6 +268,7 @@ Request = (
     | DecoderKey
     | ListMints
     | FindMints
+    | ListWork
     | AcceptClock
     | EngineeringRequest
     | KeyChangeRequest
@@ -457,6 +460,7 @@ Reply = (
     | DecoderKeyReply
     | ListMintsReply
     | FindMintsReply
+    | ListWorkReply
     | ClockAccepted
     | EngineeringReply
     | KeyChangeReply

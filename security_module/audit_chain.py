@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from messages.security_module import MintRequest, Status
+from security_module.keyed_hash import KeyedHash
 from vending.secret import Secret
 
 CHAIN_START = bytes(32)
@@ -124,7 +125,7 @@ def canonical(fields: Mapping[str, Any]) -> str:
     return json.dumps(fields, separators=(",", ":"))
 
 
-def content_of(request: MintRequest, content_key: bytes) -> bytes:
+def content_of(request: MintRequest, content_key: KeyedHash) -> bytes:
     """Return 32 octets that tell what *request* mints from any other under the same id, and say nothing without the key.
 
     What was charged is not part of it: it changes no token, and a switch that did not say it yet may ask again for what it sold.
@@ -134,7 +135,7 @@ def content_of(request: MintRequest, content_key: bytes) -> bytes:
         f"{request.register_id}|{request.pan}|{request.tariff_index}|{request.encryption_algorithm}|{request.subclass}|"
         f"{tokens}"
     )
-    return hmac.digest(content_key, content.encode("ascii"), "sha256")
+    return content_key.digest(content.encode("ascii"))
 
 
 def mint_line(sequence: int, at: str, request: MintRequest, status: Status, content: bytes) -> str:

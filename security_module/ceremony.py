@@ -2,7 +2,7 @@
 
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -15,12 +15,14 @@ from security_module.certificates import Authority, spki_sha256
 from security_module.key_store import seal, unseal, write_private
 from security_module.layout import Layout
 from security_module.registers import (
+    FIRST_CLIENTS,
     MAC_KEY_OCTETS,
     SELECTION_SECRET_OCTETS,
     Client,
     MacRegister,
     ModuleKeys,
     VendingRegister,
+    client_pairs,
     with_odd_parity,
 )
 from security_module.roles import Role
@@ -69,7 +71,7 @@ def init(
         raise AlreadyInitialised(directory)
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     directory.chmod(0o700)
-    module_id, clients = _make_identity(layout, now, random_octets)
+    module_id, clients = _make_identity(layout, now, random_octets, FIRST_CLIENTS)
     vending = _test_vending_registers(now, random_octets) if seed_test_keys else ()
     mac = _test_mac_registers(random_octets) if seed_test_keys else ()
     keys = ModuleKeys(
@@ -97,11 +99,12 @@ def establish(
 ) -> ModuleKeys:
     """Make a module with given registers in *directory*: all of it is there when this returns, or nothing is.
 
-    Module id, certificates, the key for key load files and the audit key are new in every module; what *content* says of them is not used.
+    Module id, certificates, the key for key load files and the audit key are new in every module. Of the clients in *content* each name and
+    role gets one certificate of the new module; where there are none, each role gets one.
 
     Args:
         directory: must not exist, or be empty.
-        content: registers and senders.
+        content: registers, senders, approvers, and names and roles of the clients.
         kek: what the store is sealed under.
         now: aware; the certificates are valid from here.
         protocol: printed record of the ceremony, kept beside the store; ``{module}`` in it becomes the module's id.
@@ -120,7 +123,7 @@ def establish(
     draft.mkdir(mode=0o700, parents=True)
     try:
         layout = Layout(draft)
-        module_id, clients = _make_identity(layout, now, random_octets)
+        module_id, clients = _make_identity(layout, now, random_octets, client_pairs(content))
         load_key = Secret(random_octets(KEY_LOAD_KEY_OCTETS))
         audit_key = Secret(random_octets(AUDIT_KEY_OCTETS))
         keys = replace(content, module_id=module_id, clients=clients, key_load_key=load_key, audit_key=audit_key)
@@ -135,14 +138,18 @@ def establish(
     return keys
 
 
-def _make_identity(layout: Layout, now: datetime, random_octets: RandomOctets) -> tuple[str, Mapping[str, Client]]:
+def _make_identity(
+    layout: Layout, now: datetime, random_octets: RandomOctets, pairs: Sequence[tuple[str, Role]]
+) -> tuple[str, Mapping[str, Client]]:
     """Make what no two modules share: an id, and an authority with its certificates."""
     module_id = f"eudora-{random_octets(4).hex()}"
-    clients = _write_certificates(layout, module_id, now)
+    clients = _write_certificates(layout, module_id, now, pairs)
     return module_id, {client.spki_sha256: client for client in clients}
 
 
-def _write_certificates(layout: Layout, module_id: str, now: datetime) -> list[Client]:
+def _write_certificates(
+    layout: Layout, module_id: str, now: datetime, pairs: Sequence[tuple[str, Role]]
+) -> list[Client]:
     layout.tls.mkdir(mode=0o700)
     layout.client("any").parent.mkdir(mode=0o700)
     authority = Authority(f"{module_id} authority", now)
@@ -150,11 +157,11 @@ def _write_certificates(layout: Layout, module_id: str, now: datetime) -> list[C
     server = authority.server(module_id)
     write_private(layout.server, server.key_pem.reveal() + server.certificate_pem)
     clients = []
-    for role in Role:
-        identity = authority.client(role.value, role.value)
-        write_private(layout.client(role.value), identity.key_pem.reveal() + identity.certificate_pem)
+    for name, role in pairs:
+        identity = authority.client(name, role.value)
+        write_private(layout.client(name), identity.key_pem.reveal() + identity.certificate_pem)
         pin = spki_sha256(x509.load_pem_x509_certificate(identity.certificate_pem))
-        clients.append(Client(name=role.value, role=role, spki_sha256=pin))
+        clients.append(Client(name=name, role=role, spki_sha256=pin))
     return clients
 
 

@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from security_module.ceremony_texts import Say
-from security_module.custody import Opened, fingerprint
+from security_module.custody import Opened
 from security_module.dialogue import Aborted, Ask, Clear, Dialogue, Refused, Show, ask
+from security_module.fingerprints import fingerprints
 from security_module.key_entry import alone, changed_limits, describe, enter_mac_key, enter_vending_key, yes
 from security_module.lease_dialogue import enter_till, enter_vendor
-from security_module.registers import Approver, ModuleKeys, Sender
+from security_module.registers import Approver, Client, ModuleKeys, Sender
 from security_module.sealed_store import (
     FROM_SHARES,
     FROM_TOKEN,
@@ -70,6 +71,21 @@ def new_custodians(say: Say, opened: Opened, *, now: datetime, random_octets: Ra
     return (yield from _finish(say, "title_kek", officer, names, replace(opened, kek=kek), now))
 
 
+def issue_client(
+    say: Say, opened: Opened, with_client: ModuleKeys, client: Client, *, now: datetime
+) -> Dialogue[Outcome]:
+    """Have two people confirm a certificate that was made already; *with_client* is the store with it."""
+    about = {"name": client.name, "role": client.role.value, "pin": client.spki_sha256}
+    yield from _title(say, "title_client", opened.keys.module_id, **about)
+    officer, names = yield from _two_people(say)
+    for name in names:
+        if not (yield from yes(say, "client_confirm", person=name, **about)):
+            raise Aborted("client")
+    yield from _agree(say, with_client)
+    changed = replace(opened, keys=with_client)
+    return (yield from _finish(say, "title_client", officer, names, changed, now, **about))
+
+
 def take_key_load(say: Say, opened: Opened, loaded: ModuleKeys, sender: Sender, *, now: datetime) -> Dialogue[Outcome]:
     """Have two people confirm the keys of a file that was opened already; *loaded* is the store with them."""
     yield from _title(say, "title_load", opened.keys.module_id)
@@ -124,9 +140,9 @@ def unseal(say: Say, header: Header) -> Dialogue[Kek]:
         raise StoreError(str(error)) from error
 
 
-def _title(say: Say, what: str, module: str) -> Dialogue[None]:
+def _title(say: Say, what: str, module: str, **about: object) -> Dialogue[None]:
     yield Clear()
-    yield Show(say("title", what=say(what, module=module)))
+    yield Show(say("title", what=say(what, module=module, **about)))
     yield Show(say("rules"))
 
 
@@ -271,7 +287,8 @@ def _agree(say: Say, keys: ModuleKeys) -> Dialogue[None]:
     yield Show(say("summary"))
     for line in describe(keys):
         yield Show(line)
-    yield Show(f"{say('print')}: {fingerprint(keys)}")
+    for what, digest in fingerprints(keys).items():
+        yield Show(f"{say(f'print_{what}')}: {digest}")
     yield from _word(say, "seal")
 
 
@@ -322,17 +339,22 @@ def _show_and_type_back(say: Say, name: str, share: Share, total: int) -> Dialog
 
 
 def _finish(
-    say: Say, what: str, officer: str, names: Sequence[str], opened: Opened, now: datetime
+    say: Say, what: str, officer: str, names: Sequence[str], opened: Opened, now: datetime, **about: object
 ) -> Dialogue[Outcome]:
     """Ask for the word a last time; what is returned is written by the caller, at once."""
-    protocol = write_protocol(say, what, officer, names, opened, now)
+    protocol = write_protocol(say, what, officer, names, opened, now, **about)
     yield Show(protocol.replace("{module}", say("module_to_come")))
     yield from _word(say, "write_now")
     return Outcome(opened=opened, protocol=protocol)
 
 
-def write_protocol(say: Say, what: str, officer: str, names: Sequence[str], opened: Opened, now: datetime) -> str:
-    """Return the record that is printed and signed: who, when, which module, check values and hashes. Nothing in it is secret."""
+def write_protocol(
+    say: Say, what: str, officer: str, names: Sequence[str], opened: Opened, now: datetime, **about: object
+) -> str:
+    """Return the record that is printed and signed: who, when, which module, check values and hashes. Nothing in it is secret.
+
+    *about* fills the text *what*, beside the module's id.
+    """
     keys, origin = opened.keys, opened.kek.origin
     if origin["source"] == FROM_SHARES:
         custodians = origin["custodians"]
@@ -348,9 +370,9 @@ def write_protocol(say: Say, what: str, officer: str, names: Sequence[str], open
         "",
         f"{say('when'):{width}}{now:%Y-%m-%d %H:%M:%S}",
         f"{say('module'):{width}}{keys.module_id}",
-        f"{say('what'):{width}}{say(what, module=keys.module_id)}",
+        f"{say('what'):{width}}{say(what, module=keys.module_id, **about)}",
         f"{say('led_by'):{width}}{officer}",
-        f"{say('people'):{width}}{', '.join(names)}",
+        f"{say('people'):{width}}{', '.join(names) or '-'}",
         f"{say('custody'):{width}}{custody}",
         *held,
         f"{say('kek_kcv'):{width}}{opened.kek.kcv.upper()}",
@@ -359,9 +381,7 @@ def write_protocol(say: Say, what: str, officer: str, names: Sequence[str], open
         "",
         say("legend"),
         "",
-        say("print"),
-        f"  {fingerprint(keys)}",
-        "",
+        *(f"{say(f'print_{what}')}\n  {digest}\n" for what, digest in fingerprints(keys).items()),
         say("signatures"),
         "",
         *(f"  {name:<40}______________________________\n" for name in (officer, *names)),

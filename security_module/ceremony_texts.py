@@ -13,6 +13,18 @@ _TEXTS = {
     "title_keys": ("ingreso de claves en {module}", "entering keys into {module}"),
     "title_kek": ("nuevas partes para los custodios de {module}", "new shares for the custodians of {module}"),
     "title_load": ("archivo de claves para {module}", "key load file for {module}"),
+    "title_client": (
+        "certificado nuevo en {module} para {name} ({role}), {pin}",
+        "a new certificate in {module} for {name} ({role}), {pin}",
+    ),
+    "title_unattended": (
+        "nueva clave maestra de {module}, sin custodios",
+        "a new key encryption key of {module}, without custodians",
+    ),
+    "title_restore": (
+        "segundo módulo, de una copia de {source} (SHA-256 del archivo {digest})",
+        "second module, from a backup of {source} (SHA-256 of the file {digest})",
+    ),
     "rules": (
         "Nada se escribe antes del final. Ctrl-C en cualquier momento: nada cambia.",
         "Nothing is written before the end. Ctrl-C at any time: nothing changes.",
@@ -191,6 +203,10 @@ _TEXTS = {
         "Cambios de clave hacia él por día sin dos firmas (vacío: sin límite): ",
         "Key changes to it in a day without two signatures (empty: no limit): ",
     ),
+    "client_confirm": (
+        "{person}: ¿recibe {name} un certificado con el rol {role}? {yes_no} ",
+        "{person}: does {name} get a certificate with the role {role}? {yes_no} ",
+    ),
     "summary": ("LO QUE SE VA A SELLAR", "WHAT WILL BE SEALED"),
     "seal": ("Para continuar escriba {word}: ", "To go on type {word}: "),
     "seal_word": ("SELLAR", "SEAL"),
@@ -268,7 +284,13 @@ _TEXTS = {
         "arranque sin personas (llave en el token PKCS#11 {token})",
         "unattended start (key in the PKCS#11 token {token})",
     ),
-    "print": ("Huella de los registros", "Fingerprint of the registers"),
+    "print_registers": ("Huella de los registros", "Fingerprint of the registers"),
+    "print_people": (
+        "Huella de quienes aprueban y de los remitentes",
+        "Fingerprint of those who approve and of the senders",
+    ),
+    "print_clients": ("Huella de los clientes, nombre y rol", "Fingerprint of the clients, name and role"),
+    "print_tills": ("Huella de las terminales con cupo", "Fingerprint of the vendor terminals"),
     "signatures": ("Firmas", "Signatures"),
 }
 

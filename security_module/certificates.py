@@ -1,4 +1,4 @@
-"""The module's own certification authority and the certificates that it signs once, at its ceremony."""
+"""The module's own certification authorities: one at its ceremony, and one for each client certificate that comes later."""
 
 import ipaddress
 from dataclasses import dataclass
@@ -28,15 +28,16 @@ class Identity:
 
 
 class Authority:
-    """Signs certificates. Its private key is never written anywhere: after the ceremony nobody can add a client."""
+    """Signs certificates. Its private key is never written anywhere: it signs nothing that is not made beside it."""
 
-    def __init__(self, name: str, now: datetime) -> None:
-        """Make the key and the self-signed certificate of the authority *name*, valid from *now* (aware)."""
+    def __init__(self, name: str, now: datetime, days: int = VALIDITY_DAYS) -> None:
+        """Make the key and the self-signed certificate of the authority *name*; all it signs is valid *days* from *now* (aware)."""
         self._now = now
+        self._days = days
         self._key = ec.generate_private_key(ec.SECP256R1())
         subject = _name(name, "authority")
         self._certificate = (
-            _builder(subject, subject, self._key.public_key(), now)
+            _builder(subject, subject, self._key.public_key(), now, days)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(_key_usage(is_authority=True), critical=True)
             .sign(self._key, hashes.SHA256())
@@ -66,7 +67,7 @@ class Authority:
     ) -> Identity:
         key = ec.generate_private_key(ec.SECP256R1())
         builder = (
-            _builder(subject, self._certificate.subject, key.public_key(), self._now)
+            _builder(subject, self._certificate.subject, key.public_key(), self._now, self._days)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(is_authority=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
@@ -101,7 +102,7 @@ def _name(common_name: str, unit: str) -> x509.Name:
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, public_key: ec.EllipticCurvePublicKey, now: datetime
+    subject: x509.Name, issuer: x509.Name, public_key: ec.EllipticCurvePublicKey, now: datetime, days: int
 ) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
@@ -110,7 +111,7 @@ def _builder(
         .public_key(public_key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - _CLOCK_SKEW)
-        .not_valid_after(now + timedelta(days=VALIDITY_DAYS))
+        .not_valid_after(now + timedelta(days=days))
     )
 
 

@@ -2,7 +2,6 @@
 
 import fcntl
 import hashlib
-import json
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +15,6 @@ from security_module.ceremony import KEY_LOAD_KEY_OCTETS
 from security_module.key_store import (
     read_store,
     seal,
-    to_public_document,
     unseal,
     unseal_with_passphrase,
     write_private,
@@ -60,6 +58,16 @@ def open_with_passphrase(sealed: bytes, passphrase: Secret[bytes]) -> Opened:
         raise StoreError("a key store of version 1: move it with `eudora security-module upgrade` first")
     kek = read_header(sealed).kek_from_passphrase(passphrase)
     return Opened(keys=unseal(sealed, kek), kek=kek)
+
+
+def write_record(layout: Layout, at: datetime, protocol: str) -> Path:
+    """Write the printed record of what was done to the store at *at* and return where; two changes of one second have two records."""
+    path, number = layout.protocol(at), 1
+    while path.exists():
+        number += 1
+        path = layout.protocol(at).with_stem(f"{layout.protocol(at).stem}-{number}")
+    write_private(path, protocol.encode("utf-8"))
+    return path
 
 
 def replace_store(layout: Layout, opened: Opened, random_octets: RandomOctets = secrets.token_bytes) -> None:
@@ -128,15 +136,6 @@ def add_mac(keys: ModuleKeys, register: MacRegister) -> ModuleKeys:
     if register.register_id in keys.vending or register.register_id in keys.mac:
         raise CannotReplace(f"register {register.register_id} is taken")
     return replace(keys, mac={**keys.mac, register.register_id: register})
-
-
-def fingerprint(keys: ModuleKeys) -> str:
-    """Return SHA-256 over what is public of the registers, with the check value of every secret: equal modules show equal fingerprints.
-
-    Not in it: the module's id, certificates, clients and senders, in which a second module differs.
-    """
-    canonical = json.dumps(to_public_document(keys), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode("ascii")).hexdigest()
 
 
 def back_up(layout: Layout, target: Path) -> str:

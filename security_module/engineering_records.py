@@ -1,18 +1,18 @@
 """How engineering tokens, key changes and approved credit stand in the audit: what tells their contents apart, and their lines."""
 
-import hmac
 import json
 from collections.abc import Sequence
 from typing import Any
 
 from messages.security_module import MintRequest, Status
 from security_module.audit_chain import canonical, content_of, masked_pan, mint_line
+from security_module.keyed_hash import KeyedHash
 from vending.engineering import EngineeringRequest, KeyChangeRequest
 
 TokenRequest = MintRequest | EngineeringRequest | KeyChangeRequest
 
 
-def content_of_request(request: TokenRequest, content_key: bytes) -> bytes:
+def content_of_request(request: TokenRequest, content_key: KeyedHash) -> bytes:
     """Return 32 octets that tell what *request* makes from any other under the same id, and say nothing without the key.
 
     Approvals are no part of it: they change no digit, and the same request may be asked again with others.
@@ -29,7 +29,7 @@ def content_of_request(request: TokenRequest, content_key: bytes) -> bytes:
             f"key_change|{request.from_register_id}|{request.to_register_id}|{request.pan}|{request.from_tariff_index}|"
             f"{request.to_tariff_index}|{request.encryption_algorithm}|{request.sections}"
         )
-    return hmac.digest(content_key, content.encode("ascii"), "sha256")
+    return content_key.digest(content.encode("ascii"))
 
 
 def line_of_request(

@@ -19,6 +19,7 @@ from security_module.registers import (
     MacRegister,
     ModuleKeys,
     VendingRegister,
+    client_pairs,
     mac_check_value,
     mac_key_octets,
     vending_check_value,
@@ -339,7 +340,7 @@ def _component(
 
 
 def describe(keys: ModuleKeys) -> list[str]:
-    """Return one line for every register and sender, without secrets, for the summary and the printed record."""
+    """Return a line or more for every register, for senders, approvers and clients, without secrets, for summary and printed record."""
     lines = []
     for _, each in sorted(keys.vending.items()):
         ciphers = ",".join(f"{int(ea):02d}" for ea in sorted(each.encryption_algorithms))
@@ -370,6 +371,7 @@ def describe(keys: ModuleKeys) -> list[str]:
     )
     lines.extend(f"       ** {each.name}: {each.public_key}" for each in keys.approvers.values())
     lines.extend(describe_leases(keys))
+    lines.extend(f"       -> {name} ({role.value})" for name, role in client_pairs(keys))
     return lines
 
 

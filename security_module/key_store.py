@@ -179,10 +179,7 @@ def _to_document(keys: ModuleKeys) -> dict[str, Any]:
             }
             for register in keys.mac.values()
         ],
-        "clients": [
-            {"name": client.name, "role": client.role.value, "spki_sha256": client.spki_sha256}
-            for client in keys.clients.values()
-        ],
+        "clients": [_client_to_document(client) for client in keys.clients.values()],
         "key_load_key": keys.key_load_key.reveal().hex() if keys.key_load_key else None,
         "audit_key": keys.audit_key.reveal().hex() if keys.audit_key else None,
         "senders": [
@@ -193,6 +190,13 @@ def _to_document(keys: ModuleKeys) -> dict[str, Any]:
         "vendors": [each.document() for each in keys.vendors.values()],
         "till": dataclasses.asdict(keys.till) if keys.till is not None else None,
     }
+
+
+def _client_to_document(client: Client) -> dict[str, Any]:
+    document = {"name": client.name, "role": client.role.value, "spki_sha256": client.spki_sha256}
+    if client.expires_at is not None:
+        document |= {"expires_at": client.expires_at.isoformat(), "authority_pem": client.authority_pem}
+    return document
 
 
 def _vending_to_document(register: VendingRegister) -> dict[str, Any]:
@@ -252,7 +256,10 @@ def to_public_document(keys: ModuleKeys) -> list[dict[str, Any]]:
 def _from_document(document: dict[str, Any]) -> ModuleKeys:
     vending = [_vending_from_document(each) for each in document["vending"]]
     mac = [MacRegister(**{**each, "key": Secret(bytes.fromhex(each["key"]))}) for each in document["mac"]]
-    clients = [Client(**{**each, "role": Role(each["role"])}) for each in document["clients"]]
+    clients = [
+        Client(**{**each, "role": Role(each["role"]), "expires_at": _moment(each.get("expires_at"))})
+        for each in document["clients"]
+    ]
     key_load_key = document.get("key_load_key")  # Version 1 had neither this nor senders nor an audit key.
     audit_key = document.get("audit_key")
     pins = [client.spki_sha256 for client in clients]

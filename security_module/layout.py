@@ -41,6 +41,11 @@ class Layout:
         return self.directory / "audit-public.pem"
 
     @property
+    def revocations(self) -> Path:
+        """Clients whose certificates are worth nothing any more; not secret. What stood in it once stays in the mint log."""
+        return self.directory / "revoked-clients.json"
+
+    @property
     def lock(self) -> Path:
         """Held by the one process that runs here."""
         return self.directory / "lock"

@@ -4,8 +4,9 @@ import fcntl
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from zope.interface import provider
 
 from config.state_files import replace_durably, write_run_file
 from security_module.audit_chain import AuditKey
+from security_module.clients import read_revocations, to_document
 from security_module.clock import machine_now, machine_ticks
 from security_module.dukpt import DukptMacs
 from security_module.group_commit import GroupCommit, RunInThread
@@ -35,7 +37,8 @@ from security_module.macs import MacBook
 from security_module.mint_log import MintLog
 from security_module.minting import Mint
 from security_module.open_store import open_keys, opened_by
-from security_module.registers import ModuleKeys
+from security_module.registers import Client, ModuleKeys
+from security_module.revocation_watch import LOOK_SECONDS, RevocationWatch
 from security_module.sealed_store import Kek
 from security_module.server import Links, ModuleFactory, stop
 from security_module.session import Module
@@ -56,14 +59,14 @@ class Reactor(IReactorCore, IReactorTime, IReactorSSL, IReactorFromThreads):
     """What the process needs of a reactor."""
 
 
-def tls_options(layout: Layout) -> ssl.CertificateOptions:
-    """Return TLS 1.3 with the module's certificate, for clients that show one signed by its authority."""
+def tls_options(layout: Layout, clients: Iterable[Client]) -> ssl.CertificateOptions:
+    """Return TLS 1.3 with the module's certificate, for clients that show one signed by its authority, or by that of one of *clients*."""
     server = ssl.PrivateCertificate.loadPEM(layout.server.read_bytes())
-    authority = ssl.Certificate.loadPEM(layout.authority.read_bytes())
+    pems = [layout.authority.read_bytes(), *(each.authority_pem.encode("ascii") for each in clients)]
     return ssl.CertificateOptions(
         privateKey=server.privateKey.original,
         certificate=server.original,
-        trustRoot=ssl.trustRootFromCertificates([authority]),
+        trustRoot=ssl.trustRootFromCertificates([ssl.Certificate.loadPEM(each) for each in pems if each]),
         raiseMinimumTo=ssl.TLSVersion.TLSv1_3,
     )
 
@@ -134,7 +137,7 @@ def assemble(
         clock_unix_milliseconds=clock_unix_milliseconds,
         answered=lambda: links.flush(),
     )
-    links = Links(module=module, clock=clock)
+    links = Links(module=module, clock=clock, revoked=set(mint_log.revoked))
     return links
 
 
@@ -183,7 +186,9 @@ def run(directory: Path, *, host: str, port: int, run_file: Path | None, kek: Ke
         mint_log = open_mint_log(layout, keys)
         try:
             unsealed_by = "custodians" if kek else opened_by(sealed)
-            mint_log.start(to_public_document(keys), module=keys.module_id, unsealed_by=unsealed_by)
+            # Before anybody connects: what was revoked while the module stood still.
+            mint_log.revoke([asdict(each) for each in read_revocations(layout.revocations)])
+            mint_log.start(to_public_document(keys), to_document(keys), module=keys.module_id, unsealed_by=unsealed_by)
             record_changes(mint_log, keys)
             _serve(reactor, layout, keys, mint_log, host, port, run_file)  # type: ignore[arg-type]
             mint_log.stop()
@@ -207,12 +212,13 @@ def _serve(
 ) -> None:
     writer = ThreadPool(1, 1, "mint-log")
     links = assemble(keys, mint_log, reactor, lambda work: deferToThreadPool(reactor, writer, work), machine_now)
-    listener = reactor.listenSSL(port, ModuleFactory(links), tls_options(layout), interface=host)
+    listener = reactor.listenSSL(port, ModuleFactory(links), tls_options(layout, keys.clients.values()), interface=host)
     address = listener.getHost()
     assert isinstance(address, IPv4Address | IPv6Address)
     writer.start()
     if run_file is not None:
-        write_run_file(run_file, {"host": address.host, "port": address.port})
+        # Not before signals are heeded: who reads it may send one at once, and would kill where he meant to stop.
+        reactor.callWhenRunning(write_run_file, run_file, {"host": address.host, "port": address.port})
 
     def stop_listening() -> Deferred[None]:
         stopped: Deferred[None] = Deferred()
@@ -230,9 +236,11 @@ def _serve(
     def sign_head() -> Deferred[None]:
         return links.module.commits.run(lambda log: log.sign_head()).addErrback(_head_failed)
 
-    heads = LoopingCall(sign_head)
-    heads.clock = reactor
-    heads.start(HEAD_SECONDS, now=False).addErrback(_head_failed)
+    watch = RevocationWatch(layout.revocations, links)
+    for work, seconds in ((sign_head, HEAD_SECONDS), (watch.look, LOOK_SECONDS)):
+        again = LoopingCall(work)
+        again.clock = reactor
+        again.start(seconds, now=False).addErrback(_head_failed)
     reactor.addSystemEventTrigger("before", "shutdown", before_shutdown)
     reactor.addSystemEventTrigger("during", "shutdown", writer.stop)
     _log.info(

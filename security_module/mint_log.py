@@ -4,6 +4,7 @@ One SQLite file, one writer. A batch is one transaction, durable (WAL, synchrono
 its tokens leave. No token is stored: it is computed again from the same request.
 """
 
+import json
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +21,7 @@ from messages.security_module import (
     MintRequest,
     RegisterCount,
     Status,
+    WorkRecord,
 )
 from security_module import mint_store
 from security_module.approvals import approved_by
@@ -27,12 +29,14 @@ from security_module.audit_chain import AUDIT_KEY_OCTETS, AuditKey, act_line, ca
 from security_module.clock import BEHIND_SECONDS_MAX, WatchedClock
 from security_module.engineering_records import TokenRequest, content_of_request, line_of_request
 from security_module.engineering_rules import find_engineering_refusal, find_key_change_refusal
+from security_module.keyed_hash import KeyedHash
 from security_module.lease_store import Statements
 from security_module.mint_store import Key, MintLogError, Quota, Row
 from security_module.registers import Approver, VendingRegister
 from security_module.rules import Tally, counted_centavos, find_refusal
 from security_module.till_book import TillBook
 from vending.calendar import local_date
+from vending.secret import Secret
 
 SEGMENT_RECORDS = 10_000
 """A head is signed at least after so many records: what is beyond the last head is not vouched for yet."""
@@ -119,6 +123,7 @@ class MintLog:
         tallies: by register, and local day or None for its life, as of the last commit.
         unapproved: a local day, and what was given on it without approvals, of what registers may limit.
         till_book: the lease of a till's module, under which alone it mints; None: it is not a till's.
+        revoked: pins of the clients that were ever revoked.
     """
 
     def __init__(
@@ -149,7 +154,9 @@ class MintLog:
         self._registers = registers
         self._approvers = approvers or {}
         self._audit_key = audit_key
-        self._content_key = audit_key.content_key.reveal() if audit_key is not None else bytes(AUDIT_KEY_OCTETS)
+        self._content_key = KeyedHash(
+            audit_key.content_key if audit_key is not None else Secret(bytes(AUDIT_KEY_OCTETS))
+        )
         # Without ticks the clock is its own measure: then only what is behind the records is in doubt.
         self._clock = WatchedClock(now, ticks or (lambda: now().timestamp()))
         self._database = mint_store.open_store(path)
@@ -169,6 +176,7 @@ class MintLog:
         today = local_date(self._clock.read().now)
         self.unapproved = today, mint_store.read_unapproved(self._database, today)
         self._newest = mint_store.read_newest(self._database)
+        self.revoked = mint_store.read_revoked(self._database)
         head = mint_store.read_last_head(self._database)
         self._head_sequence = head.sequence if head is not None else 0
         self._head_at = datetime.fromisoformat(head.signed_at) if head is not None else None
@@ -333,13 +341,17 @@ class MintLog:
         self._write(draft)
         return None if is_in_doubt else draft.now
 
-    def start(self, registers: Sequence[Mapping[str, Any]], **details: Any) -> None:
-        """Record that the module was started and how its registers differ from those that it was started with before.
+    def start(
+        self, registers: Sequence[Mapping[str, Any]], clients: Sequence[Mapping[str, str]] = (), **details: Any
+    ) -> None:
+        """Record that the module was started and how its registers and clients differ from those of its last start.
 
-        Whatever changed the sealed store meanwhile, an added, changed or removed key and a changed limit are seen here.
+        Whatever changed the sealed store meanwhile, an added, changed or removed key, a changed limit and a client more or less
+        are seen here.
 
         Args:
             registers: all, without their secrets, each with its ``register_id``; its check value stands in the place of the key.
+            clients: who may connect: name, role, pin.
             details: what else is to be recorded.
         """
         draft = self._draft()
@@ -357,8 +369,25 @@ class MintLog:
                 changed = {name: [before.get(name), after[name]] for name in after if before.get(name) != after[name]}
                 act = "key_replaced" if changed.keys() & {"key", "kcv"} else "rules_changed"
                 draft.act(act, register=int(register_id), changed=changed)
-        self._write(draft, {"registers": canonical(new)})
+        _note_clients(draft, mint_store.read_clients(self._database), clients)
+        self._write(draft, {"registers": canonical(new), "clients": json.dumps([dict(each) for each in clients])})
         self.sign_head(is_forced=True)
+
+    def revoke(self, clients: Sequence[Mapping[str, str]]) -> None:
+        """Record, durably and for ever, that these clients are to be let in no more.
+
+        Args:
+            clients: each with its pin (``spki_sha256``) and what else is to be recorded; those that were revoked before are left out.
+        """
+        draft = self._draft()
+        revoked = set(self.revoked)
+        for each in clients:
+            if each["spki_sha256"] not in revoked:
+                draft.act("client_revoked", **each)
+                revoked.add(each["spki_sha256"])
+        if revoked != self.revoked:
+            self._write(draft, {"revoked": json.dumps(sorted(revoked))})
+            self.revoked = frozenset(revoked)
 
     def stop(self) -> None:
         """Record that the module was stopped in order, and sign the end."""
@@ -386,6 +415,10 @@ class MintLog:
     def mints_of(self, day: date, after_sequence: int) -> tuple[MintRecord, ...]:
         """Return what was minted on a local day, at most `MINTS_PER_REPLY_MAX` records after *after_sequence*."""
         return mint_store.mints_of(self._database, day, after_sequence, MINTS_PER_REPLY_MAX)
+
+    def work_of(self, day: date, after_sequence: int) -> tuple[WorkRecord, ...]:
+        """Return the tokens that are no credit of a local day, at most `MINTS_PER_REPLY_MAX` records after *after_sequence*."""
+        return mint_store.work_of(self._database, day, after_sequence, MINTS_PER_REPLY_MAX)
 
     def verdicts(self, request_ids: Sequence[int]) -> tuple[tuple[int, Status], ...]:
         """Return the status of those of *request_ids* that were decided."""
@@ -434,6 +467,13 @@ class MintLog:
     def close(self) -> None:
         """Close the file."""
         self._database.close()
+
+
+def _note_clients(draft: _Draft, before: Sequence[Mapping[str, str]], now: Sequence[Mapping[str, str]]) -> None:
+    """Add the acts by which the clients of a start differ from those of the start before."""
+    old, new = {each["spki_sha256"]: each for each in before}, {each["spki_sha256"]: each for each in now}
+    for pin in sorted(old.keys() ^ new.keys()):
+        draft.act("client_added" if pin in new else "client_removed", **(new.get(pin) or old[pin]))
 
 
 def _charged(request: TokenRequest) -> int | None:

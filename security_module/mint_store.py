@@ -7,14 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from messages.security_module import MintRecord, RegisterCount, Status
+from messages.security_module import MintRecord, RegisterCount, Status, WorkRecord
+from messages.security_module_work_shapes import KEY_CHANGE_SUBCLASS
 from security_module.audit_chain import CHAIN_START, Head
 from security_module.lease_store import LEASE_SCHEMA, Statements
 from security_module.rules import Tally
 from vending.calendar import local_date
+from vending.engineering import EngineeringKind
 from vending.money import Centavos
 
 SCHEMA_VERSION = 2
@@ -56,6 +59,10 @@ CREATE TABLE known (request_id INTEGER PRIMARY KEY, content BLOB NOT NULL, statu
 CREATE TABLE state (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 
+_ROW = "(?, ?, ?, ?, ?, ?)"
+_INSERTS = tuple((rows, f"INSERT INTO record VALUES {', '.join([_ROW] * rows)}") for rows in (128, 16, 1))  # noqa: S608
+"""How many rows each statement adds, the most first; six values each, so the limit on bound values holds as above."""
+
 # Sequence, request id (with sign), content, code of the status, line, link: as it stands in the table.
 Row = tuple[int, int | None, bytes | None, str | None, str, bytes]
 Known = tuple[bytes, Status, int | None]
@@ -68,6 +75,10 @@ MINT_KIND = "mint"
 """The kind of a record of credit; others are ``engineering``, ``key_change`` and ``act``."""
 IS_MINT = f'instr(line, \'"kind":"{MINT_KIND}"\') > 0'
 """The same as a condition on a record."""
+IS_WORK = f'request_id IS NOT NULL AND instr(line, \'"kind":"{MINT_KIND}"\') = 0'
+"""A record of a request for tokens that are no credit, as a condition."""
+_WORK_INDEX = f"CREATE INDEX IF NOT EXISTS record_of_work ON record (sequence) WHERE {IS_WORK}"
+"""They are few among many mints; without it a question for an old day would read every mint since, and hold up the new ones."""
 _UNAPPROVED = (
     '(instr(line, \'"kind":"engineering"\') > 0 OR instr(line, \'"kind":"key_change"\') > 0'
     " OR instr(line, '\"charged_centavos\":0,') > 0 OR instr(line, '\"charged_centavos\":null') > 0)"
@@ -114,6 +125,7 @@ def open_store(path: Path) -> sqlite3.Connection:
             database.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version={SCHEMA_VERSION};COMMIT;")
         elif version != SCHEMA_VERSION:
             raise MintLogError(f"mint log version {version}, this program writes {SCHEMA_VERSION}")
+        database.execute(_WORK_INDEX)
         database.executescript(LEASE_SCHEMA)
     except BaseException:
         database.close()
@@ -140,6 +152,7 @@ def write(database: sqlite3.Connection, change: Change) -> None:
     run = database
     run.execute("BEGIN IMMEDIATE")
     try:
+        _insert(run, change.rows)
         for statement, values in _statements(change):
             if values:  # Under no load most are empty, and each statement costs some microseconds.
                 run.executemany(statement, values)
@@ -150,8 +163,19 @@ def write(database: sqlite3.Connection, change: Change) -> None:
         raise
 
 
+def _insert(database: sqlite3.Connection, rows: Sequence[Row]) -> None:
+    """Add records, many to a statement.
+
+    At the end of each statement this thread gives the interpreter's lock away and must wait for it again, while the reactor computes.
+    """
+    start = 0
+    for many, statement in _INSERTS:
+        while start + many <= len(rows):
+            database.execute(statement, [*chain.from_iterable(rows[start : start + many])])
+            start += many
+
+
 def _statements(change: Change) -> Iterator[tuple[str, Sequence[tuple[Any, ...]]]]:
-    yield "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?)", change.rows
     yield (
         "INSERT OR REPLACE INTO counter VALUES (?, ?, ?, ?, ?, ?, ?)",
         [
@@ -238,6 +262,17 @@ def read_registers(database: sqlite3.Connection) -> dict[str, dict[str, Any]]:
     return registers
 
 
+def read_clients(database: sqlite3.Connection) -> list[dict[str, str]]:
+    """Return who might connect as of the last start: name, role, pin."""
+    clients: list[dict[str, str]] = json.loads(read_state(database).get("clients", "[]"))
+    return clients
+
+
+def read_revoked(database: sqlite3.Connection) -> frozenset[str]:
+    """Return the pins of the clients that were ever revoked."""
+    return frozenset(json.loads(read_state(database).get("revoked", "[]")))
+
+
 def read_heads(database: sqlite3.Connection, first_sequence: int, last_sequence: int) -> Iterator[Head]:
     """Return the heads of the records from *first_sequence* to *last_sequence*, in order."""
     query = (
@@ -292,6 +327,37 @@ def mints_of(database: sqlite3.Connection, day: date, after_sequence: int, recor
             if len(found) == records_max:
                 break
     return tuple(found)
+
+
+def work_of(database: sqlite3.Connection, day: date, after_sequence: int, records_max: int) -> tuple[WorkRecord, ...]:
+    """Return what was given on a local day that is no credit, after a sequence, in order, at most *records_max*."""
+    first = database.execute("SELECT first_sequence FROM day WHERE local_day = ?", (day.isoformat(),)).fetchone()
+    if first is None:
+        return ()
+    query = f"SELECT line FROM record WHERE {IS_WORK} AND sequence >= ? AND status = ? ORDER BY sequence"  # noqa: S608
+    found: list[WorkRecord] = []
+    for (line,) in database.execute(query, (max(first[0], after_sequence + 1), Status.OK.code)):
+        fields = json.loads(line)
+        if local_date(datetime.fromisoformat(fields["at"])) == day:
+            found.append(_work_record(fields))
+            if len(found) == records_max:
+                break
+    return tuple(found)
+
+
+def _work_record(fields: Mapping[str, Any]) -> WorkRecord:
+    is_key_change = fields["kind"] == "key_change"
+    kind = None if is_key_change else EngineeringKind.of_word(fields["does"])
+    return WorkRecord(
+        sequence=fields["n"],
+        request_id=fields["id"],
+        register_id=fields["register"],
+        from_register_id=fields["from"][0] if is_key_change else fields["register"],
+        token_class=2 if kind is None else kind.token_class,
+        subclass=KEY_CHANGE_SUBCLASS if kind is None else kind.subclass,
+        value=fields["sections"] if is_key_change else fields["value"],
+        approvals=len(fields["approved_by"]),
+    )
 
 
 def _mint_record(fields: Mapping[str, Any]) -> MintRecord:

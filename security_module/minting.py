@@ -5,11 +5,12 @@ from collections import OrderedDict
 from collections.abc import Mapping
 
 from messages.security_module import DecoderKey, MintRequest, Status, VerifyToken, VerifyTokenReply
+from security_module.keyed_hash import KeyedHash
 from security_module.registers import VendingRegister
 from sts.amount import encode_units
 from sts.codes import CREDIT_CLASS, MANAGEMENT_CLASS, TEST_CLASS, EncryptionAlgorithm
 from sts.decode import CurrencyCredit, DecodedToken, Management, MeterTest, UnitCredit, decode
-from sts.decoder_key import DecoderKeyInputs, derive_decoder_key
+from sts.decoder_key import DecoderKeyInputs, DecoderKeys
 from sts.errors import FieldRangeError, StsError, UnsupportedError
 from sts.key_change import SUBCLASS_BY_SECTION, NewKey, key_change_tokens
 from sts.mint import WATT_SUBCLASSES, credit_token, management_token, meter_test_token
@@ -41,6 +42,9 @@ class Mint:
     ) -> None:
         self._registers = registers
         self._tables = tables
+        # As many as a register has tariff indexes and algorithms: each was asked for under a register that allows it.
+        self._derivations: dict[tuple[int, int, int], DecoderKeys] = {}
+        self._selections = {number: KeyedHash(each.selection_secret) for number, each in registers.items()}
         self._keys_max = keys_max
         self._keys: OrderedDict[_KeyName, Secret[bytes]] = OrderedDict()
 
@@ -57,11 +61,10 @@ class Mint:
             MintRefused: unknown register, wrong PAN, or an algorithm that the register's key cannot serve.
         """
         key = self._key(request.register_id, request.pan, request.tariff_index, request.encryption_algorithm).reveal()
-        secret = self._registers[request.register_id].selection_secret.reveal()
         algorithm = EncryptionAlgorithm(request.encryption_algorithm)
         made = []
         for index, (tid, units_tenths) in enumerate(request.tokens):
-            nibble = hmac.digest(secret, request.request_id.to_bytes(8, "big") + bytes((index,)), "sha256")[-1] & 0xF
+            nibble = self._nibble(request, index)
             made.append(Secret(credit_token(key, algorithm, self._tables, request.subclass, nibble, tid, units_tenths)))
         return made
 
@@ -75,8 +78,7 @@ class Mint:
         key = self._key(request.register_id, request.pan, request.tariff_index, request.encryption_algorithm).reveal()
         if kind.is_test:
             return [Secret(meter_test_token(kind.subclass, request.value, request.maker_code))]
-        secret = self._registers[request.register_id].selection_secret.reveal()
-        nibble = hmac.digest(secret, request.request_id.to_bytes(8, "big") + b"\x00", "sha256")[-1] & 0xF
+        nibble = self._nibble(request, 0)
         algorithm = EncryptionAlgorithm(request.encryption_algorithm)
         value = encode_units(request.value) if kind.subclass in WATT_SUBCLASSES else request.value
         return [Secret(management_token(key, algorithm, self._tables, kind.subclass, nibble, request.tid, value))]
@@ -136,6 +138,11 @@ class Mint:
             raise MintRefused(Status.REGISTER_CONTRADICTION)
         return self._key(request.register_id, request.pan, request.tariff_index, request.encryption_algorithm)
 
+    def _nibble(self, request: MintRequest | EngineeringRequest, index: int) -> int:
+        """Return the RND nibble of the token at *index*: a function of the request, that nobody else can compute."""
+        selection = self._selections[request.register_id]
+        return selection.digest(request.request_id.to_bytes(8, "big") + bytes((index,)))[-1] & 0xF
+
     def _key(self, register_id: int, pan: str, tariff_index: int, algorithm: int) -> Secret[bytes]:
         name = (register_id, pan, tariff_index, algorithm)
         key = self._keys.get(name)
@@ -160,20 +167,29 @@ class Mint:
                 raise FieldRangeError("the check digit of the PAN is wrong")
         except FieldRangeError as error:
             raise MintRefused(Status.PAN_INVALID) from error
-        try:
-            inputs = DecoderKeyInputs(
-                key_algorithm=register.key_algorithm,
-                pan=pan,
-                supply_group_code=register.supply_group_code,
-                tariff_index=tariff_index,
-                key_revision_number=register.key_revision_number,
-                key_type=register.key_type,
-                base_date=register.base_date,
-                encryption_algorithm=EncryptionAlgorithm(algorithm),
-            )
-        except (ValueError, UnsupportedError) as error:
-            raise MintRefused(Status.REGISTER_CONTRADICTION) from error
-        return Secret(derive_decoder_key(inputs, register.key.reveal()))
+        name = (register_id, tariff_index, algorithm)
+        keys = self._derivations.get(name)
+        if keys is None:
+            keys = self._derivations[name] = _derivation(register, pan, tariff_index, algorithm)
+        return Secret(keys.of(pan))
+
+
+def _derivation(register: VendingRegister, pan: str, tariff_index: int, algorithm: int) -> DecoderKeys:
+    """Set up the decoder keys of the meters of a register; `MintRefused` where it cannot serve *algorithm*."""
+    try:
+        inputs = DecoderKeyInputs(
+            key_algorithm=register.key_algorithm,
+            pan=pan,
+            supply_group_code=register.supply_group_code,
+            tariff_index=tariff_index,
+            key_revision_number=register.key_revision_number,
+            key_type=register.key_type,
+            base_date=register.base_date,
+            encryption_algorithm=EncryptionAlgorithm(algorithm),
+        )
+    except (ValueError, UnsupportedError) as error:
+        raise MintRefused(Status.REGISTER_CONTRADICTION) from error
+    return DecoderKeys(inputs, register.key.reveal())
 
 
 def _said(token: DecodedToken) -> VerifyTokenReply:

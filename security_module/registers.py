@@ -181,11 +181,21 @@ class MacRegister:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
-    """A certificate that may connect: the SHA-256 of its public key (SubjectPublicKeyInfo) and the role it has."""
+    """A certificate that may connect, with the one role that it has.
+
+    Attributes:
+        name: of the client, as in its certificate.
+        role: likewise.
+        spki_sha256: its pin, SHA-256 of its public key (SubjectPublicKeyInfo) in hexadecimal.
+        expires_at: aware; None: as the module's own certificate.
+        authority_pem: the authority that signed it; empty: the one of the ceremony.
+    """
 
     name: str
     role: Role
     spki_sha256: str
+    expires_at: datetime | None = None
+    authority_pem: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,6 +269,16 @@ class ModuleKeys:
         kcvs = {register_id: register.kcv for register_id, register in self.vending.items()}
         kcvs.update({register_id: register.kcv for register_id, register in self.mac.items()})
         return tuple(CheckValue(register_id=register_id, kcv=kcv) for register_id, kcv in sorted(kcvs.items()))
+
+
+FIRST_CLIENTS = tuple((role.value, role) for role in Role)
+"""Name and role of the clients of a new module: one for each role."""
+
+
+def client_pairs(keys: ModuleKeys) -> tuple[tuple[str, Role], ...]:
+    """Return name and role of each client, once, in order; before there are certificates, of those that a new module gets."""
+    pairs = {(each.name, each.role) for each in keys.clients.values()} or set(FIRST_CLIENTS)
+    return tuple(sorted(pairs, key=lambda pair: (pair[0], pair[1].value)))
 
 
 def mac_key_octets(scheme: str, *, is_diversified: bool) -> int:

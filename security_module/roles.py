@@ -48,7 +48,14 @@ _ALLOWED: dict[Role, frozenset[Command]] = {
     Role.ENGINEER: frozenset({Command.ENGINEERING, Command.METER_KEY_CHANGE, Command.VERIFY_TOKEN, Command.IDENTIFY}),
     Role.MANUFACTURER: frozenset({Command.DECODER_KEY, Command.IDENTIFY}),
     Role.AUDITOR: frozenset(
-        {Command.COUNTERS, Command.LIST_MINTS, Command.FIND_MINTS, Command.VERIFY_TOKEN, Command.IDENTIFY}
+        {
+            Command.COUNTERS,
+            Command.LIST_MINTS,
+            Command.FIND_MINTS,
+            Command.LIST_WORK,
+            Command.VERIFY_TOKEN,
+            Command.IDENTIFY,
+        }
     ),
     Role.OPERATOR: frozenset({Command.COUNTERS, Command.ACCEPT_CLOCK, Command.IDENTIFY}),
     Role.CUSTODIAN: frozenset({Command.REVOKE_TERMINAL, Command.IDENTIFY}),

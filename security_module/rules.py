@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from messages.security_module import MintRequest, Status
 from security_module.registers import VendingRegister
 from sts.codes import KEY_NEVER_EXPIRES, KeyType
 from sts.tid import base_instant
+
+_MINUTE = timedelta(minutes=1)
 
 
 @dataclass(slots=True)
@@ -87,7 +89,7 @@ def register_refusal(register: VendingRegister, now: datetime) -> Status | None:
 
 def tid_refusal(register: VendingRegister, tids: Sequence[int], now: datetime) -> Status | None:
     """Return why tokens with these identifiers may not be given at *now*, or None if they may."""
-    if len(set(tids)) != len(tids):
+    if len(tids) > 1 and len(set(tids)) != len(tids):
         return Status.TID_OUTSIDE_WINDOW  # Two tokens with one identifier: the meter takes only one of them.
     if register.key_expiry_number != KEY_NEVER_EXPIRES and max(tids) >> 16 > register.key_expiry_number:
         return Status.REGISTER_EXPIRED
@@ -95,7 +97,7 @@ def tid_refusal(register: VendingRegister, tids: Sequence[int], now: datetime) -
     if window is None:
         return None
     # Not `sts.tid.tid_at`: it refuses a clock beyond the 24 bits of the base date, which here is simply outside the window.
-    minute = int((now - base_instant(register.base_date)).total_seconds()) // 60
+    minute = (now - base_instant(register.base_date)) // _MINUTE
     if min(tids) < minute - window or max(tids) > minute + window:
         return Status.TID_OUTSIDE_WINDOW
     return None

@@ -1,6 +1,7 @@
 """The listener: moves octets between TLS links and their `Session`, and nothing else."""
 
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,6 +58,15 @@ class Links:
     open: set["ModuleLink"] = field(default_factory=set)
     with_output: set["ModuleLink"] = field(default_factory=set)
     all_closed: Deferred[None] | None = None
+    revoked: set[str] = field(default_factory=set)
+    """Pins of the clients that are let in no more."""
+
+    def revoke(self, pins: AbstractSet[str]) -> None:
+        """Let these clients in no more and end their links; what they wait for is not sent."""
+        self.revoked |= pins
+        for link in list(self.open):
+            if link.pin in pins:
+                link.end_revoked()
 
     def flush(self) -> None:
         """Send what a batch left, one write per link."""
@@ -107,6 +117,8 @@ class ModuleLink(Protocol):
         self._session: Session | None = None
         self._deadline: IDelayedCall | None = None
         self._bound = _log
+        self.pin: str | None = None
+        """Of the client, once it is known."""
 
     def connectionMade(self) -> None:
         """Count the link and wait for its handshake. Answers are gathered before they are written, so the kernel need not wait."""
@@ -129,6 +141,13 @@ class ModuleLink(Protocol):
             self._bound.warning("link.refused", reason="certificate not pinned")
             self.abort()
             return
+        if client.spki_sha256 in self._links.revoked:
+            self._bound.warning(
+                "link.refused", reason="certificate revoked", client=client.name, role=client.role.value
+            )
+            self.abort()
+            return
+        self.pin = client.spki_sha256
         self._bound = self._bound.bind(client=client.name, role=client.role.value)
         self._session = Session(self._links.module, client.role, lambda _: self._links.with_output.add(self))
         self.transport.registerProducer(self, True)
@@ -171,6 +190,11 @@ class ModuleLink(Protocol):
         self._stop_deadline()
         self._session = None
         self.transport.abortConnection()
+
+    def end_revoked(self) -> None:
+        """Close without a word: this client is not to get another answer."""
+        self._bound.warning("link.revoked")
+        self.abort()
 
     def _end_idle(self) -> None:
         self._bound.warning("link.idle", idle_seconds=IDLE_SECONDS_MAX)

@@ -30,6 +30,8 @@ from messages.security_module import (
     LinkError,
     ListMints,
     ListMintsReply,
+    ListWork,
+    ListWorkReply,
     MacKey,
     MacReply,
     MacVerified,
@@ -81,6 +83,7 @@ _COMMAND_OF: dict[type[Request], Command] = {
     DecoderKey: Command.DECODER_KEY,
     ListMints: Command.LIST_MINTS,
     FindMints: Command.FIND_MINTS,
+    ListWork: Command.LIST_WORK,
     AcceptClock: Command.ACCEPT_CLOCK,
     EngineeringRequest: Command.ENGINEERING,
     KeyChangeRequest: Command.METER_KEY_CHANGE,
@@ -187,7 +190,7 @@ class Session:
             self._answer(correlation_id, Refused(command=_COMMAND_OF[kind], status=Status.PERMISSION))
         elif isinstance(request, MintRequest | EngineeringRequest | KeyChangeRequest):
             self._mint(correlation_id, request)
-        elif isinstance(request, ListMints | FindMints | AcceptClock | LeaseRequest):
+        elif isinstance(request, ListMints | FindMints | ListWork | AcceptClock | LeaseRequest):
             self._ask_log(correlation_id, request)
         else:
             try:
@@ -243,7 +246,9 @@ class Session:
             self._refused.add(command)
             self._module.commits.record("permission_refused", role=self._role.value, command=command.value)
 
-    def _ask_log(self, correlation_id: int, request: ListMints | FindMints | AcceptClock | LeaseRequest) -> None:
+    def _ask_log(
+        self, correlation_id: int, request: ListMints | FindMints | ListWork | AcceptClock | LeaseRequest
+    ) -> None:
         command = _COMMAND_OF[type(request)]
         if self._questions_under_way >= QUESTIONS_PER_LINK_MAX:
             self._answer(correlation_id, Refused(command=command, status=Status.OVERLOADED))
@@ -295,12 +300,14 @@ class Session:
         self._output.append(encode_reply(correlation_id, reply))
 
 
-def _reply_of_log(log: MintLog, request: ListMints | FindMints | AcceptClock) -> Reply:
+def _reply_of_log(log: MintLog, request: ListMints | FindMints | ListWork | AcceptClock) -> Reply:
     match request:
         case ListMints():
             return ListMintsReply(mints=log.mints_of(request.day, request.after_sequence))
         case FindMints():
             return FindMintsReply(found=log.verdicts(request.request_ids))
+        case ListWork():
+            return ListWorkReply(work=log.work_of(request.day, request.after_sequence))
         case AcceptClock() if log.till_book is not None:
             # Whoever has the till could set its clock back and sell on: only a lease says which time it is.
             return Refused(command=Command.ACCEPT_CLOCK, status=Status.WRONG_MODULE)

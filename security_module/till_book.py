@@ -1,12 +1,12 @@
 """What a till's module has left of its lease, as of the last commit, and what a transaction is about to take from it."""
 
-import hmac
 import sqlite3
 from dataclasses import dataclass
 from datetime import date, datetime
 
 from messages.security_module import MintRequest, Status
 from security_module import lease_store
+from security_module.keyed_hash import KeyedHash
 from security_module.lease import (
     STEP_SECONDS_MAX,
     Lease,
@@ -46,7 +46,7 @@ class TillBook:
         is_locked: the clock was set while it was in force.
     """
 
-    def __init__(self, database: sqlite3.Connection, content_key: bytes) -> None:
+    def __init__(self, database: sqlite3.Connection, content_key: KeyedHash) -> None:
         """Read the book.
 
         Args:
@@ -97,7 +97,7 @@ class TillBook:
         draft.use.add(self._meter(request), day, counted_centavos(register, request), units_of(request))
 
     def _meter(self, request: MintRequest) -> bytes:
-        return hmac.digest(self._content_key, _METER_CONTEXT + request.pan.encode("ascii"), "sha256")[:_METER_OCTETS]
+        return self._content_key.digest(_METER_CONTEXT + request.pan.encode("ascii"))[:_METER_OCTETS]
 
     def changes(self, draft: TillDraft) -> Statements:
         """Return what the transaction writes of *draft*."""

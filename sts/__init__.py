@@ -24,7 +24,7 @@ module is their only holder. The one file that is read is the package's own `sts
 
 from sts.codes import BaseDate, EncryptionAlgorithm, KeyAlgorithm, KeyType
 from sts.decode import CurrencyCredit, DecodedToken, Management, MeterTest, UnitCredit, decode
-from sts.decoder_key import DecoderKeyInputs, derive_decoder_key
+from sts.decoder_key import DecoderKeyInputs, DecoderKeys, derive_decoder_key
 from sts.errors import FieldRangeError, StsError, TokenCrcError, TokenFormatError, UnsupportedError
 from sts.key_change import KeySection, NewKey, key_change_tokens
 from sts.mint import (
@@ -44,6 +44,7 @@ __all__ = [
     "CurrencyCredit",
     "DecodedToken",
     "DecoderKeyInputs",
+    "DecoderKeys",
     "EncryptionAlgorithm",
     "FieldRangeError",
     "KeyAlgorithm",

@@ -1,7 +1,7 @@
 """Decoder keys: what makes a token open on one meter, under one supply group, key revision and tariff index only."""
 
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from Crypto.Cipher import DES
 
@@ -90,15 +90,53 @@ def _derive_dkga02(inputs: DecoderKeyInputs, vending_key: bytes) -> bytes:
 
 def dkga04_message(inputs: DecoderKeyInputs) -> bytes:
     """Build what DKGA04 authenticates: two groups of four length-prefixed items in ASCII digits, then the key's bit length."""
+    before, behind = _dkga04_around_pan(inputs)
+    return before + inputs.pan.encode("ascii") + behind
+
+
+def _dkga04_around_pan(inputs: DecoderKeyInputs) -> tuple[bytes, bytes]:
     key_bits = 8 * inputs.encryption_algorithm.key_octets
-    return (
+    before = (
         f"\x04\x0204\x02{inputs.base_date.field}\x02{inputs.encryption_algorithm:02d}\x02{inputs.tariff_index:02d}\x00"
-        f"\x04\x06{inputs.supply_group_code:06d}\x01{inputs.key_type:1d}\x01{inputs.key_revision_number:1d}\x12{inputs.pan}"
-    ).encode("ascii") + key_bits.to_bytes(4, "big")
+        f"\x04\x06{inputs.supply_group_code:06d}\x01{inputs.key_type:1d}\x01{inputs.key_revision_number:1d}\x12"
+    )
+    return before.encode("ascii"), key_bits.to_bytes(4, "big")
+
+
+class DecoderKeys:
+    """The decoder keys of many meters that differ in their PAN only: what they have in common is checked and set up once."""
+
+    __slots__ = ("_around", "_inputs", "_keyed", "_octets", "_vending_key")
+
+    def __init__(self, inputs: DecoderKeyInputs, vending_key: bytes) -> None:
+        """Set up as `derive_decoder_key` would be asked; the PAN in *inputs* is of any of the meters."""
+        self._inputs, self._vending_key = inputs, vending_key
+        self._octets = inputs.encryption_algorithm.key_octets
+        self._around = _dkga04_around_pan(inputs)
+        self._keyed: hmac.HMAC | None = None
+        if inputs.key_algorithm is KeyAlgorithm.DKGA04:
+            _require_dkga04_key(vending_key)
+            self._keyed = hmac.new(vending_key, digestmod="sha256")
+
+    def of(self, pan: str) -> bytes:
+        """Return what `derive_decoder_key` returns for *pan*; `FieldRangeError` if it is not 18 digits."""
+        if self._keyed is None:
+            return derive_decoder_key(replace(self._inputs, pan=pan), self._vending_key)
+        require_pan_digits(pan)
+        keyed = self._keyed.copy()
+        keyed.update(pan.encode("ascii").join(self._around))
+        return keyed.digest()[: self._octets]
+
+    def __repr__(self) -> str:
+        return "DecoderKeys(***)"
+
+
+def _require_dkga04_key(vending_key: bytes) -> None:
+    if len(vending_key) != DKGA04_VENDING_KEY_OCTETS:
+        raise FieldRangeError(f"a DKGA04 vending key has {DKGA04_VENDING_KEY_OCTETS} octets, not {len(vending_key)}")
 
 
 def _derive_dkga04(inputs: DecoderKeyInputs, vending_key: bytes) -> bytes:
-    if len(vending_key) != DKGA04_VENDING_KEY_OCTETS:
-        raise FieldRangeError(f"a DKGA04 vending key has {DKGA04_VENDING_KEY_OCTETS} octets, not {len(vending_key)}")
+    _require_dkga04_key(vending_key)
     digest = hmac.digest(vending_key, dkga04_message(inputs), "sha256")
     return digest[: inputs.encryption_algorithm.key_octets]

@@ -4,6 +4,7 @@ Source: RFC 2994, whose names (FI, FO, FL, EK) are kept.
 """
 
 from array import array
+from struct import Struct
 
 from sts.errors import FieldRangeError
 from sts.misty1_boxes import S7, S9
@@ -19,15 +20,17 @@ for _high, _s9 in enumerate(S9):
         _BEFORE[_high << 7 | _low] = (_s7 ^ _nine & 0x7F) << 9 | _nine
 _AFTER = array("H", [_seven << 9 | _s9 ^ _seven for _seven in range(128) for _s9 in S9])
 
-_Keys = tuple[list[int], list[int]]
+_Keys = tuple[tuple[int, ...], list[int]]
+_WORDS = Struct(">8H")
 
 
 def _schedule(key: bytes) -> _Keys:
     """The words K of the key and K' made of them, each list twice in a row so that an index needs no modulo."""
     if len(key) != KEY_OCTETS:
         raise FieldRangeError(f"an EA11 key has {KEY_OCTETS} octets, not {len(key)}")
-    words = [key[i] << 8 | key[i + 1] for i in range(0, KEY_OCTETS, 2)]
-    mixed = [_AFTER[_BEFORE[words[i]] ^ words[(i + 1) & 7]] for i in range(8)]
+    words = _WORDS.unpack(key)
+    before, after = _BEFORE, _AFTER
+    mixed = [after[before[word] ^ behind] for word, behind in zip(words, words[1:] + words[:1], strict=True)]
     return words + words, mixed + mixed
 
 

@@ -16,7 +16,8 @@ SHORT_DRN_IIN = "600727"
 LONG_DRN_DIGITS = 13
 LONG_DRN_IIN = "0000"
 
-_DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
+_ONCE = bytes.maketrans(b"0123456789", bytes(range(10)))
+_DOUBLED = bytes.maketrans(b"0123456789", bytes((0, 2, 4, 6, 8, 1, 3, 5, 7, 9)))
 
 
 def require_digits(name: str, text: str) -> None:
@@ -49,8 +50,9 @@ def luhn_digit(digits: str) -> int:
     3
     """
     require_digits("a number with a check digit", digits)
-    total = sum(_DOUBLED[int(d)] if i & 1 == 0 else int(d) for i, d in enumerate(reversed(digits)))
-    return -total % 10
+    octets = digits.encode("ascii")
+    # Every second digit counts doubled, the last one first.
+    return -(sum(octets[-1::-2].translate(_DOUBLED)) + sum(octets[-2::-2].translate(_ONCE))) % 10
 
 
 def is_luhn_valid(digits: str) -> bool:

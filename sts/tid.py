@@ -1,6 +1,7 @@
 """Token identifiers: minutes since a base date, unique per meter over credit and management tokens together."""
 
 from datetime import UTC, datetime, timedelta
+from functools import cache
 
 from sts.codes import BaseDate
 from sts.errors import FieldRangeError, require_range
@@ -17,6 +18,7 @@ TIDS_PER_REQUEST_MAX = 1440
 """One call hands out at most a day of identifiers: more is a mistake of the caller."""
 
 
+@cache
 def base_instant(base_date: BaseDate) -> datetime:
     """Return the midnight, aware and UTC, that identifiers of *base_date* count from."""
     return datetime(base_date.year, 1, 1, tzinfo=UTC)

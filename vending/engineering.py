@@ -53,6 +53,11 @@ class EngineeringKind(Enum):
         self.subclass = subclass
         self.value_max = value_max
 
+    @classmethod
+    def of_word(cls, word: str) -> "EngineeringKind":
+        """Return the kind that is called *word*; KeyError if none is."""
+        return {each.word: each for each in cls}[word]
+
     @property
     def is_test(self) -> bool:
         """Whether it needs no key and no identifier."""

@@ -15,7 +15,8 @@ from sqlalchemy import text
 from cli import context
 from cli.system import RunningSystem, running_system
 from ledger.module_proof import MINTED_CHECK, POSTED_CHECK
-from messages.security_module import MintReply, MintRequest
+from ledger.work_proof import WORK_CHECK
+from messages.security_module import EngineeringReply, MintReply, MintRequest
 from security_module.layout import Layout
 from security_module.roles import Role
 from sts.codes import BaseDate
@@ -24,9 +25,12 @@ from sts.tid import tid_at
 from tests.flows.command import eudora
 from tests.flows.conftest import Books
 from tests.flows.raw_terminal import RawTerminal
+from vending.calendar import local_date
+from vending.engineering import EngineeringKind, EngineeringRequest
 from vending.money import Centavos, Tenths
 
 STOLEN_ID = 2**62 + 7
+FORGED_ID = 2**62 + 8
 FREE_METER = "m.service = 0 AND m.status = 'active' AND m.held_by IS NULL"
 
 
@@ -43,7 +47,7 @@ def system() -> Iterator[RunningSystem]:
 def orphans() -> list[tuple[str, int, str | None]]:
     """What `eudora ledger check` names."""
     report = json.loads(eudora("ledger", "check").stdout)
-    named = [each for each in report["differences"] if each["check"] in (MINTED_CHECK, POSTED_CHECK)]
+    named = [each for each in report["differences"] if each["check"] in (MINTED_CHECK, POSTED_CHECK, WORK_CHECK)]
     return sorted((each["check"], each["request_id"], each.get("why")) for each in named)
 
 
@@ -67,7 +71,7 @@ def execute(statement: str, **values: Any) -> None:
 def test_the_proof_names_exactly_the_orphans_that_were_made(
     system: RunningSystem, terminal: RawTerminal, books: Books
 ) -> None:
-    """A stolen mint, a sale made void behind the books' back, one moved to another register, a token the module never made."""
+    """A stolen mint and a stolen engineer's token, a sale made void behind the books' back or moved, a token never made."""
     _, void, moved, unminted, _ = sell(terminal, books, 5)
     assert orphans() == []
     tid = tid_at(datetime.now(UTC), BaseDate.Y2014)  # noqa: TID251
@@ -82,15 +86,30 @@ def test_the_proof_names_exactly_the_orphans_that_were_made(
         charged_centavos=Centavos(0),
     )
     assert isinstance(context.ask_module(Role.SWITCH, stolen), MintReply)
+    forged = EngineeringRequest(
+        request_id=FORGED_ID,
+        register_id=1,
+        pan=pan_of_meter("37000000002"),
+        tariff_index=1,
+        encryption_algorithm=11,
+        kind=EngineeringKind.CLEAR_TAMPER,
+        value=0,
+        tid=tid,
+    )
+    assert isinstance(context.ask_module(Role.ENGINEER, forged), EngineeringReply)
     execute("UPDATE sale SET state = 'void' WHERE id = :id", id=void)
     execute("UPDATE sale SET register_id = register_id + 1 WHERE id = :id", id=moved)
     forget_mint(system, unminted)
     assert orphans() == [
+        (WORK_CHECK, FORGED_ID, "no_record"),
         (MINTED_CHECK, void, "void_sale"),
         (MINTED_CHECK, moved, "differs"),
         (MINTED_CHECK, STOLEN_ID, "no_sale"),
         (POSTED_CHECK, unminted, None),
     ]
+    day = local_date(datetime.now(UTC))  # noqa: TID251
+    (listed,) = json.loads(eudora("security-module", "proof", "--day", day.isoformat()).stdout)["engineers_tokens"]
+    assert (listed["id"], listed["class"], listed["subclass"], listed["approvals"]) == (FORGED_ID, 2, 5, 0)
 
 
 def forget_mint(system: RunningSystem, request_id: int) -> None:

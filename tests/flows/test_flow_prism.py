@@ -176,5 +176,6 @@ def test_the_proof_says_what_it_did_not_prove(system: RunningSystem, simulator: 
         "every-module-answered",
         "module-counters-equal-posted-tokens",
         "minted-tokens-are-sold",
+        "engineers-tokens-are-approved",
         "sold-tokens-were-minted",
     }

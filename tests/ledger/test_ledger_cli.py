@@ -19,7 +19,9 @@ def runner(books: Books, monkeypatch: pytest.MonkeyPatch) -> CliRunner:
     counts = {1: Count(tokens=1, units_tenths=sale.quote.units_tenths)}
     monkeypatch.setattr(context, "engine", lambda: books.engine)
     monkeypatch.setattr(context, "module_counters", lambda: counts)
-    monkeypatch.setattr(context, "module_days", lambda days: ModuleDays(minted={}, were_minted=lambda ids: ids))
+    monkeypatch.setattr(
+        context, "module_days", lambda days: ModuleDays(minted={}, were_minted=lambda ids: ids, work={})
+    )
     return CliRunner()
 
 
@@ -45,6 +47,7 @@ def test_check_names_the_difference_and_ends_with_one(runner: CliRunner, books: 
         "every-module-answered",
         "module-counters-equal-posted-tokens",
         "minted-tokens-are-sold",
+        "engineers-tokens-are-approved",
         "sold-tokens-were-minted",
     ]
 

@@ -4,13 +4,15 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from ledger.check import COUNTERS_CHECK
+from ledger.key_changes import add_register, set_successor
 from ledger.module_proof import MINTED_CHECK, POSTED_CHECK, ModuleDays
+from ledger.work_proof import WORK_CHECK
 from messages.security_module import (
     FindMints,
     FindMintsReply,
@@ -21,14 +23,19 @@ from messages.security_module import (
     encode_request,
 )
 from security_module.ceremony import init
+from security_module.engineering_records import TokenRequest
 from security_module.layout import Layout
 from security_module.mint_log import Candidate, MintLog
 from security_module.registers import ModuleKeys
 from sts.codes import BaseDate
 from sts.tid import tid_at
-from tests.ledger.books import Books, post_of, void_of
+from tests.ledger.books import PLAIN, Books, post_of, void_of
+from tests.ledger.test_ledger_adjustments import approve, propose
+from tests.ledger.test_ledger_key_changes import with_tokens
 from tests.security_module.conftest import ModuleProcess, SyncClient
+from vending.adjustment import AdjustmentKind
 from vending.calendar import local_date
+from vending.engineering import EngineeringRequest, KeyChangeRequest
 from vending.money import Tenths
 from vending.order import ReservedSale
 from vending.ports import MintRequest
@@ -197,7 +204,82 @@ def _asker(auditor: SyncClient) -> Callable[[Sequence[int]], list[int]]:
     return were_minted
 
 
+def work_orphans(books: Books, log: MintLog, day: date) -> list[tuple[int, str]]:
+    """Check; id and why of each engineer's token that nobody approved, and of each key change posted and never made."""
+    days = ModuleDays(
+        minted={day: log.mints_of(day, 0)},
+        were_minted=lambda ids: [each for each, status in log.verdicts(ids) if status is Status.OK],
+        work={day: log.work_of(day, 0)},
+    )
+    found = books.check(module_days=days).differences
+    return [(each["request_id"], each.get("why", each["check"])) for each in found if "request_id" in each]
+
+
+def key_change_of(sale: ReservedSale) -> KeyChangeRequest:
+    """Ask for the codes of its key change as the switch does."""
+    change = sale.key_change
+    assert change is not None
+    return KeyChangeRequest(
+        request_id=change.mint_id,
+        from_register_id=change.from_register_id,
+        to_register_id=sale.meter.register_id,
+        pan=sale.meter.pan,
+        from_tariff_index=change.from_tariff_index,
+        to_tariff_index=sale.meter.tariff_index,
+        encryption_algorithm=sale.meter.encryption_algorithm,
+        sections=change.sections,
+    )
+
+
+def test_engineers_tokens_and_key_changes_are_compared_by_id(books: Books, log: MintLog, clock: Clock) -> None:
+    """What two people approved and what came with a sale agrees; what nobody approved, or otherwise, is named by its id."""
+    approved = approve(books, propose(books, AdjustmentKind.POWER_LIMIT, meter=PLAIN, value=3000))
+    other = approve(books, propose(books, AdjustmentKind.POWER_LIMIT, meter=6, value=500))
+    add_register(books.engine, 5, BaseDate.Y2014, "newer")
+    set_successor(books.engine, 1, 5)
+    sold, void, forged = (books.reserve_one(books.order(meter)) for meter in (7, 8, 9))
+    assert approved.token is not None
+    assert other.token is not None
+    honest, limit = approved.token.request, other.token.request
+    assert isinstance(honest, EngineeringRequest)
+    assert isinstance(limit, EngineeringRequest)
+    changes = [key_change_of(each) for each in (sold, void, forged)]
+    asked: list[TokenRequest] = [honest, *changes[:2]]
+    assert [each.status for each in log.decide([Candidate(request=each) for each in asked])] == [Status.OK] * 3
+    mint(log, sold)
+    books.post(with_tokens(sold), void_of(void))
+    day = local_date(clock.now)
+    assert work_orphans(books, log, day) == []
+    planted: list[TokenRequest] = [
+        replace(honest, request_id=2**63 + 5),
+        replace(honest, request_id=999_999_999),
+        replace(limit, value=30_000),
+        replace(changes[2], from_register_id=2),
+        replace(changes[0], request_id=999_999_998),
+    ]
+    assert [each.status for each in log.decide([Candidate(request=each) for each in planted])] == [Status.OK] * 5
+    assert work_orphans(books, log, day) == [
+        (2**63 + 5, "no_record"),
+        (999_999_999, "no_record"),
+        (limit.request_id, "differs"),
+        (changes[2].request_id, "differs"),
+        (999_999_998, "no_record"),
+    ]
+    books.execute("UPDATE adjustment SET state = 'rejected' WHERE id = :id", id=approved.adjustment_id)
+    assert (honest.request_id, "not_approved") in work_orphans(books, log, day)
+
+
+def test_a_key_change_that_was_posted_and_never_made_is_named(books: Books, log: MintLog, clock: Clock) -> None:
+    """Its codes on the ticket are not the module's."""
+    add_register(books.engine, 5, BaseDate.Y2014, "newer")
+    set_successor(books.engine, 1, 5)
+    sale = books.reserve_one(books.order(7))
+    mint(log, sale)
+    books.post(with_tokens(sale))
+    assert work_orphans(books, log, local_date(clock.now)) == [(key_change_of(sale).request_id, POSTED_CHECK)]
+
+
 def test_nothing_is_compared_when_nothing_was_read(books: Books) -> None:
     """And the report says so."""
     checks = {check.name: check.is_run for check in books.check().checks}
-    assert [checks[name] for name in (COUNTERS_CHECK, MINTED_CHECK, POSTED_CHECK)] == [False] * 3
+    assert [checks[name] for name in (COUNTERS_CHECK, MINTED_CHECK, WORK_CHECK, POSTED_CHECK)] == [False] * 4

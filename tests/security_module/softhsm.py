@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from cli.security_module import security_module
-from security_module.custody import fingerprint
+from security_module.fingerprints import fingerprint
 from security_module.key_store import read_store
 from security_module.layout import Layout
 from security_module.open_store import open_keys

@@ -9,8 +9,9 @@ import pytest
 from messages.security_module import MacScheme
 from security_module.ceremony_dialogue import Outcome, more_keys, new_custodians, new_module, unseal
 from security_module.ceremony_texts import texts_in
-from security_module.custody import CannotReplace, Opened, add_vending, fingerprint
+from security_module.custody import CannotReplace, Opened, add_vending
 from security_module.dialogue import TRIES_MAX, Aborted
+from security_module.fingerprints import fingerprint
 from security_module.key_entry import is_weak
 from security_module.registers import mac_check_value, vending_check_value, with_odd_parity
 from security_module.sealed_store import Header

@@ -35,7 +35,7 @@ from messages.security_module import (
 )
 from security_module.ceremony_dialogue import new_module, unseal
 from security_module.ceremony_texts import texts_in
-from security_module.custody import fingerprint
+from security_module.fingerprints import fingerprint
 from security_module.key_store import read_store
 from security_module.key_store import unseal as open_store
 from security_module.layout import Layout

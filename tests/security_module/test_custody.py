@@ -1,5 +1,6 @@
 """Backup, a second module and its proof of equality, another passphrase, and one change at a time; by the commands that people type."""
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,14 +9,18 @@ from click.testing import CliRunner, Result
 
 from cli.security_module import security_module
 from messages.security_module import MintRequest
-from security_module.custody import Opened, back_up, changing, fingerprint, open_with_passphrase, replace_store
+from security_module.clients import issue
+from security_module.custody import Opened, back_up, changing, open_with_passphrase, replace_store
+from security_module.fingerprints import fingerprint, fingerprints
 from security_module.key_store import read_passphrase, read_store, write_private
 from security_module.layout import Layout
 from security_module.minting import Mint
 from security_module.open_store import open_keys
-from security_module.registers import ModuleKeys
+from security_module.registers import Approver, ModuleKeys, Sender
+from security_module.roles import Role
 from security_module.sealed_store import StoreError
 from sts.tables import PRODUCTION, load_tables
+from tests.security_module.conftest import NOW
 from vending.money import Tenths
 from vending.secret import Secret
 
@@ -48,11 +53,25 @@ def digits(keys: ModuleKeys) -> list[str]:
     return found
 
 
+def with_people_and_a_client(directory: Path, keys: ModuleKeys) -> ModuleKeys:
+    """Seal an approver, a sender and a second switch into the store, as people would have."""
+    more, _, _ = issue(keys, "switch-2", Role.SWITCH, now=NOW, days=30, random_octets=bytes)
+    sender = Sender(name="KMC", public_key="cd" * 32, last_serial=3)
+    more = replace(
+        more, approvers={"ab" * 32: Approver(name="Ana", public_key="ab" * 32)}, senders={sender.public_key: sender}
+    )
+    layout = Layout(directory)
+    kek = open_with_passphrase(read_store(layout.store), read_passphrase(layout.passphrase)).kek
+    replace_store(layout, Opened(keys=more, kek=kek))
+    return more
+
+
 def test_a_backup_becomes_a_second_module_that_is_proved_equal(
     directory: Path, keys: ModuleKeys, tmp_path: Path
 ) -> None:
     """Same fingerprint, same check values, same digits; its id, its certificates and its key pair are its own."""
     file, second = tmp_path / "backup.sealed", tmp_path / "second"
+    keys = with_people_and_a_client(directory, keys)
     made = call(directory, "backup", file)
     assert made.exit_code == 0, made.output
     # The passphrase is not in the backup: it is brought along, as its custodians would be.
@@ -62,12 +81,20 @@ def test_a_backup_becomes_a_second_module_that_is_proved_equal(
     )
     assert (refused.exit_code, second.exists()) == (1, False)
     assert fingerprint(keys) in refused.output
-    arguments = ["restore", "--directory", str(second), "--expect", fingerprint(keys).upper(), str(file)]
+    expected = [f"--expect={each.upper()}" for each in fingerprints(keys).values()]
+    arguments = ["restore", "--directory", str(second), *expected, str(file)]
     done = CliRunner().invoke(security_module, arguments, env=environment)
     assert done.exit_code == 0, done.output
     assert fingerprint(keys) in done.output
     copy = open_keys(second, environment)
     assert copy.check_values() == keys.check_values()
+    assert fingerprints(copy) == fingerprints(keys)
+    assert (copy.approvers, copy.senders) == (keys.approvers, keys.senders)
+    assert {(each.name, each.role) for each in copy.clients.values()} >= {("switch-2", Role.SWITCH)}
+    (record,) = second.glob("protocol-*.txt")
+    told = record.read_text()
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert all(each in told for each in (copy.module_id, keys.module_id, digest, *fingerprints(copy).values()))
     assert digits(copy) == digits(keys)
     assert copy.module_id != keys.module_id
     assert not copy.clients.keys() & keys.clients.keys()
@@ -116,12 +143,36 @@ def test_another_passphrase(directory: Path, keys: ModuleKeys, tmp_path: Path) -
     new = tmp_path / "new"
     write_private(new, b"an altogether other passphrase\n")
     assert call(directory, "rotate-kek", "--new-passphrase-file", new).exit_code == 2
-    done = call(directory, "rotate-kek", "--unattended", "--new-passphrase-file", new)
+    done = call(directory, "rotate-kek", "--unattended", "--new-passphrase-file", new, "--conducted-by", "Olga")
     assert done.exit_code == 0, done.output
+    (record,) = directory.glob("protocol-*.txt")
+    told = record.read_text()
+    assert "Dirige                          Olga\n" in told
+    assert all(each in told for each in (keys.module_id, "sin custodios", *fingerprints(keys).values()))
+    assert opened_kcv(directory, new).upper() in told
     with pytest.raises(StoreError):
         open_with_passphrase(read_store(Layout(directory).store), old)
     assert open_with_passphrase(copy, old).keys == keys
     assert open_keys(directory, {"EUDORA_SECURITY_MODULE_PASSPHRASE_FILE": str(new)}) == keys
+
+
+def test_two_changes_of_one_second_have_two_records(
+    directory: Path, keys: ModuleKeys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second is not refused after the store was changed, and overwrites nothing."""
+    monkeypatch.setattr("cli.custody.now", lambda: NOW)
+    for person in ("Olga", "Luz"):
+        done = call(directory, "rotate-kek", "--unattended", "--conducted-by", person)
+        assert done.exit_code == 0, done.output
+    told = {each.name: each.read_text() for each in directory.glob("protocol-*.txt")}
+    assert sorted(told) == ["protocol-20260301T120000Z-2.txt", "protocol-20260301T120000Z.txt"]
+    assert "Luz" in told["protocol-20260301T120000Z-2.txt"]
+    assert open_keys(directory, {}) == keys
+
+
+def opened_kcv(directory: Path, passphrase: Path) -> str:
+    """The check value of the key that the store is sealed under now."""
+    return open_with_passphrase(read_store(Layout(directory).store), read_passphrase(passphrase)).kek.kcv
 
 
 def test_one_change_at_a_time(directory: Path) -> None:

@@ -1,5 +1,6 @@
 """The mint log: once is once, whatever is repeated, restarted or refused."""
 
+import hmac
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -13,11 +14,13 @@ from hypothesis import strategies as st
 
 from messages.security_module import MintRequest, RegisterCount, Status
 from security_module.audit_file import audit
+from security_module.keyed_hash import KeyedHash
 from security_module.mint_log import Candidate, MintLog, MintLogError
 from security_module.registers import ModuleKeys
 from sts.codes import BaseDate
 from sts.tid import tid_at
 from vending.money import Tenths
+from vending.secret import Secret
 
 NOW = datetime.fromisoformat("2026-03-01T12:00:00+00:00")
 TID = tid_at(NOW, BaseDate.Y2014)
@@ -194,3 +197,20 @@ def test_a_disk_that_fails_within_the_transaction_leaves_nothing(keys: ModuleKey
         assert count_of(log).requests == 1
         assert [decision.is_repeat for decision in log.decide([a_request(2)])] == [False]
     assert audit(path)[0].requests == 2
+
+
+@given(st.binary(min_size=1, max_size=100), st.binary(max_size=200))
+def test_a_keyed_hash_is_hmac_and_shows_no_key(key: bytes, message: bytes) -> None:
+    """Set up once, asked twice: as HMAC-SHA256 of each message alone."""
+    keyed = KeyedHash(Secret(key))
+    assert [keyed.digest(message), keyed.digest(b"")] == [hmac.digest(key, each, "sha256") for each in (message, b"")]
+    assert repr(keyed) == "KeyedHash(***)"
+
+
+@pytest.mark.parametrize("count", [1, 15, 16, 127, 128, 129, 300])
+def test_a_batch_of_any_size_is_recorded_whole_and_in_order(keys: ModuleKeys, tmp_path: Path, count: int) -> None:
+    """However its rows are shared out among statements, the chain verifies and each id is known afterwards."""
+    with opened(tmp_path / "mint.sqlite3", keys) as log:
+        assert statuses(log, *[a_request(each, units=1) for each in range(1, count + 1)]) == [Status.OK] * count
+        assert dict(log.verdicts(range(1, count + 2))) == dict.fromkeys(range(1, count + 1), Status.OK)
+    assert audit(tmp_path / "mint.sqlite3")[0].requests == count

@@ -34,6 +34,8 @@ from messages.security_module import (
     LinkError,
     ListMints,
     ListMintsReply,
+    ListWork,
+    ListWorkReply,
     MacKey,
     MacReply,
     MacVerified,
@@ -52,12 +54,14 @@ from messages.security_module import (
     VerifyMac,
     VerifyToken,
     VerifyTokenReply,
+    WorkRecord,
     decode_reply,
     encode_request,
 )
 from security_module import group_commit, session
 from security_module.main import assemble
 from security_module.mint_log import MintLog
+from security_module.mint_store import IS_WORK, open_readonly
 from security_module.registers import ModuleKeys
 from security_module.roles import Role
 from security_module.server import Links, stop
@@ -211,6 +215,7 @@ REQUESTS: dict[Command, Request] = {
     Command.IDENTIFY: Identify(),
     Command.DECODER_KEY: DecoderKey(register_id=1, pan=PAN, tariff_index=1, encryption_algorithm=7),
     Command.LIST_MINTS: ListMints(day=NOW.date(), after_sequence=0),
+    Command.LIST_WORK: ListWork(day=NOW.date(), after_sequence=0),
     Command.FIND_MINTS: FindMints(request_ids=(1, 2)),
     Command.ACCEPT_CLOCK: AcceptClock(),
     Command.ENGINEERING: EngineeringRequest(
@@ -246,7 +251,7 @@ ALLOWED = {
     Role.SWITCH: "MT KC VT MG MV GK TK RK LA LC LR ID",
     Role.ENGINEER: "EN KC VT ID",
     Role.MANUFACTURER: "DK ID",
-    Role.AUDITOR: "CT LM FM VT ID",
+    Role.AUDITOR: "CT LM FM LW VT ID",
     Role.OPERATOR: "CT AC ID",
     Role.CUSTODIAN: "RT ID",
     Role.VENDOR_TERMINAL: "LE ID",
@@ -421,6 +426,47 @@ def test_an_auditor_reads_what_was_minted(bench: Bench) -> None:
     found = bench.ask(FindMints(request_ids=(1, 2, 3, 4)), Role.AUDITOR)
     assert isinstance(found, FindMintsReply)
     assert dict(found.found) == {1: Status.OK, 2: Status.UNKNOWN_REGISTER, 3: Status.OK}
+
+
+def test_an_auditor_reads_what_engineers_were_given(bench: Bench) -> None:
+    """Each token that is no credit, by id, with what it does; a mint and a refusal are not among them; by day, on from a sequence."""
+    order, change = REQUESTS[Command.ENGINEERING], REQUESTS[Command.METER_KEY_CHANGE]
+    assert isinstance(order, EngineeringRequest)
+    assert isinstance(change, KeyChangeRequest)
+    bench.ask(a_mint(1))
+    bench.ask(order, Role.ENGINEER)
+    bench.ask(replace(order, request_id=9, register_id=99), Role.ENGINEER)
+    bench.ask(change)
+    day = local_date(NOW)
+    listed = bench.ask(ListWork(day=day, after_sequence=0), Role.AUDITOR)
+    assert isinstance(listed, ListWorkReply)
+    engineers = WorkRecord(
+        sequence=listed.work[0].sequence,
+        request_id=3,
+        register_id=1,
+        from_register_id=1,
+        token_class=2,
+        subclass=5,
+        value=0,
+        approvals=0,
+    )
+    moved = replace(
+        engineers, sequence=listed.work[1].sequence, request_id=4, register_id=5, subclass=3, value=change.sections
+    )
+    assert listed.work == (engineers, moved)
+    assert (engineers.is_key_change, moved.is_key_change) == (False, True)
+    later = bench.ask(ListWork(day=day, after_sequence=engineers.sequence), Role.AUDITOR)
+    assert later == ListWorkReply(work=(moved,))
+    assert bench.ask(ListWork(day=day + timedelta(days=1), after_sequence=0), Role.AUDITOR) == ListWorkReply(work=())
+
+
+def test_the_list_of_work_reads_no_mint(tmp_path: Path, keys: ModuleKeys) -> None:
+    """An old day is answered from an index of its own: mints must not wait while a year of them is read."""
+    with closing(MintLog(tmp_path / "mint.sqlite3", keys.vending, lambda: NOW)):
+        query = f"EXPLAIN QUERY PLAN SELECT line FROM record WHERE {IS_WORK} AND sequence >= 1 AND status = '00'"
+        with closing(open_readonly(tmp_path / "mint.sqlite3")) as database:
+            plan = " ".join(row[-1] for row in database.execute(query))
+    assert "record_of_work" in plan
 
 
 def test_a_refusal_because_of_the_role_is_in_the_audit_once(bench: Bench) -> None:

@@ -10,6 +10,7 @@ from sts import (
     BaseDate,
     CurrencyCredit,
     DecoderKeyInputs,
+    DecoderKeys,
     EncryptionAlgorithm,
     FieldRangeError,
     KeyAlgorithm,
@@ -132,6 +133,21 @@ def test_a_token_opens_only_under_its_own_key(ea: EncryptionAlgorithm, other: De
     key = derive_decoder_key(replace(other, encryption_algorithm=ea), VENDING_KEY)
     with pytest.raises(TokenCrcError):
         decode(token, key, ea, TABLES)
+
+
+@given(st.text("0123456789", min_size=18, max_size=18), st.integers(0, 99), algorithms)
+def test_many_meters_keys_are_those_of_each(pan: str, tariff_index: int, ea: EncryptionAlgorithm) -> None:
+    """What is set up once for a register gives the keys that are derived one by one, by both derivations."""
+    inputs = replace(INPUTS, tariff_index=tariff_index, encryption_algorithm=ea)
+    older = replace(inputs, key_algorithm=KeyAlgorithm.DKGA02, encryption_algorithm=STA)
+    for of, key in ((inputs, VENDING_KEY), (older, VENDING_KEY[:8])):
+        many = DecoderKeys(of, key)
+        assert many.of(pan) == derive_decoder_key(replace(of, pan=pan), key)
+        assert VENDING_KEY.hex()[:8] not in repr(many)
+        with pytest.raises(FieldRangeError):
+            many.of(pan[1:])
+    with pytest.raises(FieldRangeError):
+        DecoderKeys(inputs, VENDING_KEY[:8])
 
 
 def test_another_vending_key_makes_another_decoder_key() -> None:
