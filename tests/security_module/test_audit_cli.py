@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from cli import module_proof
 from cli.bench_module import bench_module_command
 from cli.security_module import security_module
-from messages.security_module import MintReply
+from messages.security_module import EngineeringReply, MintReply
 from security_module.key_store import to_public_document
 from security_module.layout import Layout
 from security_module.main import open_mint_log
@@ -20,6 +20,7 @@ from security_module.registers import ModuleKeys
 from tests.security_module.conftest import ModuleProcess
 from tests.security_module.test_security_module_process import Start, a_mint
 from vending.calendar import local_date
+from vending.engineering import EngineeringKind, EngineeringRequest
 
 
 def call(*arguments: object) -> tuple[int, str]:
@@ -74,12 +75,28 @@ def test_the_proof_of_a_day_and_the_clock(
     with ExitStack() as stack:
         link = module.connect(stack, Layout(directory).client("switch"))
         assert all(isinstance(link.ask(a_mint(each)), MintReply) for each in (5, 6))
+        mint = a_mint(9)
+        tamper = EngineeringRequest(
+            request_id=9,
+            register_id=1,
+            pan=mint.pan,
+            tariff_index=1,
+            encryption_algorithm=11,
+            kind=EngineeringKind.CLEAR_TAMPER,
+            value=0,
+            tid=mint.tokens[0][0],
+        )
+        engineer = module.connect(stack, Layout(directory).client("engineer"))
+        assert isinstance(engineer.ask(tamper), EngineeringReply)
     code, output = call("proof", "--day", today, "--ids")
     assert code == 0
     assert json.loads(output) == {
         "day": today.isoformat(),
         "registers": [{"register": 1, "requests": 2, "tokens": 2, "units_tenths": 876, "charged_centavos": 0}],
+        "engineers_tokens": [{"id": 9, "register": 1, "class": 2, "subclass": 5, "value": 0, "approvals": 0}],
+        "key_changes": 0,
         "ids": [{"id": 5, "register": 1}, {"id": 6, "register": 1}],
+        "key_change_ids": [],
     }
     assert "accepted" in call("clock", "accept")[1]
 
