@@ -1,6 +1,7 @@
-"""What `benchmarks.isolation` does to one network's port: ``python -m benchmarks.isolation_attack ATTACK DIALECT SECONDS HOST PORT [host]``.
+"""What `benchmarks.isolation` does to one network's port: ``python -m benchmarks.isolation_attack ATTACK DIALECT SECONDS HOST PORT [host] [elsewhere]``.
 
-With ``host`` it is the network's host, which the switch calls there.
+With ``host`` it is the network's host, which the switch calls there. With ``elsewhere`` it has a machine of its own, as in earnest: here
+that is, only the processor time that nobody else wants.
 
 Each attack goes on as fast as it can for so many seconds and then prints one JSON object: how many octets and connections it got through.
 """
@@ -15,8 +16,9 @@ import sys
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
-from time import monotonic
+from time import monotonic, process_time
 
+from benchmarks.isolation_account import give_way
 from messages.framing import write_frame, write_keep_alive
 from messages.iso_message import IsoMessage
 from messages.tpdu import Tpdu
@@ -61,7 +63,7 @@ class Attack:
         *,
         is_host: bool = False,
     ) -> None:
-        self.octets = self.connections = 0
+        self.octets = self.connections = self.octets_read = 0
         self._wire: Wire = WIRES[dialect]
         self._speech = speech_of(dialect, now)
         self._address = address
@@ -173,8 +175,11 @@ class Attack:
                 link = key.fileobj  # type: ignore[assignment]
                 assert isinstance(link, socket.socket)
                 try:
-                    if ready & selectors.EVENT_READ and not link.recv(1 << 18):
-                        raise ConnectionResetError
+                    if ready & selectors.EVENT_READ:
+                        read = len(link.recv(1 << 18))
+                        self.octets_read += read
+                        if not read:
+                            raise ConnectionResetError
                     if ready & selectors.EVENT_WRITE:
                         start = at[link]
                         sent = link.send(memoryview(blob)[start : start + octets_per_write])
@@ -251,17 +256,26 @@ ATTACKS: dict[str, Callable[[Attack], None]] = {
 def main() -> None:
     """Run one attack."""
     name, dialect, seconds, host, port, *role = sys.argv[1:]
-    # Whoever attacks has a machine of his own: here he only gets what the others leave.
-    os.nice(19)
+    if "elsewhere" in role:
+        give_way()
     attack = Attack(
         dialect,
         (host, int(port)),
         monotonic() + float(seconds),
         lambda: datetime.now(UTC),  # noqa: TID251 - the root of this process
-        is_host=bool(role),
+        is_host="host" in role,
     )
     ATTACKS[name](attack)
-    print(json.dumps({"octets": attack.octets, "connections": attack.connections}))
+    print(
+        json.dumps(
+            {
+                "octets": attack.octets,
+                "octets_read": attack.octets_read,
+                "connections": attack.connections,
+                "processor_seconds": round(process_time(), 3),
+            }
+        )
+    )
 
 
 if __name__ == "__main__":
