@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, kw_only=True)
 class ConnectionContext:
-    """What is known about the connection that a frame came on; the one who serves may change the last three.
+    """What is known about the connection that a frame came on; the one who serves may change the last four.
 
     Attributes:
         acquirer_id: whose port it is.
@@ -44,6 +44,7 @@ class ConnectionContext:
         is_signed_on: whether an 0800 sign-on was approved here.
         is_to_close: set while serving to end the connection once the answer, if any, is sent.
         is_proven: whether the last MAC that was looked at here was right.
+        false_macs: how many MACs were wrong here.
     """
 
     acquirer_id: str
@@ -52,6 +53,7 @@ class ConnectionContext:
     is_signed_on: bool = False
     is_to_close: bool = False
     is_proven: bool = False
+    false_macs: int = 0
 
 
 Serve = Callable[[ConnectionContext, bytes], Awaitable[bytes | None]]
@@ -92,6 +94,7 @@ class AcquirerConnection(TwistedProtocol):
         self._is_held = False
         self._answered_count = 0
         self._is_trusted = False
+        self._false_macs = 0
         self._advanced_seconds = port.connection_seconds
         self._is_encrypted = False
         self._socket: _Socket | None = None
@@ -270,10 +273,8 @@ class AcquirerConnection(TwistedProtocol):
     def _answer(self, answer: bytes | None) -> None:
         port, context = self._port, self._context
         self._answered_count += 1
-        if context.is_proven is not self._is_trusted:
-            self._is_trusted = context.is_proven
-            port.fruitless.charge(-self._advanced_seconds)
-            self._advanced_seconds = 0.0
+        if context.is_proven is not self._is_trusted or context.false_macs != self._false_macs:
+            self._settle(context)
         try:
             is_on_its_way = self._core.answer(answer, port.clock.seconds(), and_close=context.is_to_close)
         except ValueError as error:  # longer than a frame can be
@@ -286,6 +287,19 @@ class AcquirerConnection(TwistedProtocol):
             elif answer is not None:
                 port.undeliverable(context, answer, self._why_lost().value)
         self._pump()
+
+    def _settle(self, context: ConnectionContext) -> None:
+        """Have what was charged before for a wrong MAC stay charged, or charge it now; give the rest back for a right one."""
+        cost_seconds = (context.false_macs - self._false_macs) * REFUSAL_SECONDS
+        self._false_macs = context.false_macs
+        paid_seconds = min(cost_seconds, self._advanced_seconds)
+        self._advanced_seconds -= paid_seconds
+        if cost_seconds > paid_seconds:
+            self._charge(cost_seconds - paid_seconds)
+        self._is_trusted = context.is_proven
+        if self._is_trusted:
+            self._port.fruitless.charge(-self._advanced_seconds)
+            self._advanced_seconds = 0.0
 
     def _why_lost(self) -> CloseReason:
         """What ended the connection under an answer: ourselves, a peer that went, or a break; a FIN before a break does not count."""

@@ -88,9 +88,10 @@ class Bench:
         self.clock.rightNow += seconds
 
     def answer(self, *, is_proven: bool) -> None:
-        """Answer the oldest sale."""
+        """Answer the oldest sale: its MAC was right, or wrong."""
         context, answer = self.sales.pop(0)
         context.is_proven = is_proven
+        context.false_macs += not is_proven
         answer.callback(b"answer")
 
     def connect(self) -> tuple[AcquirerConnection, Wire]:
@@ -178,6 +179,44 @@ def test_requests_with_wrong_macs_are_held_to_the_share_too() -> None:
 
     run(bench, RUN_SECONDS, feed)
     assert served * REFUSAL_SECONDS == pytest.approx(RUN_SECONDS * SHARE, rel=0.05)
+
+
+def test_a_right_mac_now_and_then_buys_no_wrong_ones() -> None:
+    """A line on which a terminal with a wrong key asks between the others' requests: the wrong ones are held to the share all the same."""
+    bench = Bench()
+    connection, wire = bench.connect()
+    wrong = right = 0
+
+    def feed() -> None:
+        nonlocal wrong, right
+        if wire.producerState == "producing":
+            connection.dataReceived(frames(*[b"sale"] * 4))
+        while bench.sales:
+            is_right = (wrong + right) % 4 == 0
+            right, wrong = right + is_right, wrong + (not is_right)
+            bench.answer(is_proven=is_right)
+
+    seconds = RUN_SECONDS / 4
+    run(bench, seconds, feed)
+    assert wrong * REFUSAL_SECONDS == pytest.approx(seconds * SHARE, rel=0.1)
+    assert right > wrong / 4
+
+
+def test_wrong_macs_on_a_trusted_connection_are_charged_when_they_are_known() -> None:
+    """What was begun in good faith and turned out wrong: nothing was charged before, so it is charged then, and the line is held."""
+    bench = Bench()
+    count = int(BURST_SECONDS / REFUSAL_SECONDS) + 2
+    lines = [bench.connect() for _ in range(2)]
+    for connection, _ in lines:
+        connection.dataReceived(frames(b"sale"))
+        bench.answer(is_proven=True)
+    for connection, _ in lines:
+        connection.dataReceived(frames(*[b"sale"] * (count // 2)))
+    assert len(bench.sales) == 2 * (count // 2)
+    assert [wire.producerState for _, wire in lines] == ["producing"] * 2
+    while bench.sales:
+        bench.answer(is_proven=False)
+    assert lines[-1][1].producerState == "paused"
 
 
 def test_what_was_charged_before_is_given_back_for_a_right_mac() -> None:
