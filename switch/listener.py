@@ -62,6 +62,10 @@ Serve = Callable[[ConnectionContext, bytes], Awaitable[bytes | None]]
 Undeliverable = Callable[[ConnectionContext, bytes, str], None]
 """Is told of an answer that was ready and did not leave, what `Serve` returned, and why: the word of a `CloseReason` or `TOO_LONG`."""
 
+PIECE_OCTETS: Final = 4096
+"""So many octets are taken at a time: 2 000 keep-alives, some milliseconds. One read may bring 64 KiB, whatever the system is asked to hold,
+and every connection of a network may be read in the same turn of the reactor."""
+
 TOO_LONG: Final = "answer_too_long"
 """Why an answer did not leave that no frame can hold."""
 
@@ -92,6 +96,7 @@ class AcquirerConnection(TwistedProtocol):
         self._is_pumping = False
         self._is_paused = False
         self._is_held = False
+        self._unread = b""  # of one read at most; while there is any the socket is not read
         self._answered_count = 0
         self._is_trusted = False
         self._false_macs = 0
@@ -128,13 +133,16 @@ class AcquirerConnection(TwistedProtocol):
         self._pump()
 
     def dataReceived(self, data: bytes) -> None:
-        """Take octets."""
-        clock, frames = self._port.clock, self._core.frames_received
-        began = clock.seconds()
-        self._core.receive(data, began)
-        if self._core.frames_received == frames:
-            self._charge(clock.seconds() - began + READ_SECONDS)
-        self._pump()
+        """Take octets. Where the network's share is used up, who is not proven waits with them unread; nobody's are read at great length."""
+        is_to_wait = not self._is_trusted and self._port.fruitless.charge(0.0)
+        if not (is_to_wait or self._is_held or len(data) > PIECE_OCTETS):
+            self._take(data)
+            self._pump()
+            return
+        self._unread += data
+        if is_to_wait:
+            self._hold()
+        self._read_on()
 
     def readConnectionLost(self) -> None:
         """The peer ended its half; its answers still go out."""
@@ -221,18 +229,23 @@ class AcquirerConnection(TwistedProtocol):
         socket = self._socket
         if self._is_pumping or socket is None:
             return
-        self._is_pumping = True
-        try:
-            while not self._is_held and (frames := self._core.take_frames(1)):
-                self._begin(frames[0])
-        finally:
-            self._is_pumping = False
+        self._begin_frames()
         self._flush(socket)
         if self._core.keep_alives_answered + self._core.keep_alives_ignored != sum(self._keep_alives_seen):
             self._report_keep_alives()
         self._set_reading(socket)
         self._part(socket)
         self._set_timer()
+
+    def _begin_frames(self) -> None:
+        if self._is_pumping:
+            return
+        self._is_pumping = True
+        try:
+            while not self._is_held and (frames := self._core.take_frames(1)):
+                self._begin(frames[0])
+        finally:
+            self._is_pumping = False
 
     def _begin(self, frame: bytes) -> None:
         """Serve a frame. What is answered without waiting for anybody was no sale: its time is charged. Who is not proven pays before."""
@@ -245,16 +258,35 @@ class AcquirerConnection(TwistedProtocol):
             self._advanced_seconds += REFUSAL_SECONDS
             self._charge(REFUSAL_SECONDS)
 
+    def _take(self, data: bytes) -> None:
+        core, clock = self._core, self._port.clock
+        frames, ignored = core.frames_received, core.keep_alives_ignored
+        began = clock.seconds()
+        core.receive(data, began)
+        if core.frames_received == frames or core.keep_alives_ignored != ignored:
+            self._charge(clock.seconds() - began + READ_SECONDS)
+
+    def _read_on(self) -> None:
+        """Take what came piece by piece, as long as this one need not wait."""
+        while self._unread and not self._is_held:
+            piece, self._unread = self._unread[:PIECE_OCTETS], self._unread[PIECE_OCTETS:]
+            self._take(piece)
+            self._begin_frames()
+        self._pump()
+
     def _charge(self, seconds: float) -> None:
         """Charge the network for work that leads nowhere. Where its share is used up nothing is read here until it is this one's turn."""
-        work = self._port.fruitless
-        if work.charge(seconds) and not self._is_held:
+        if self._port.fruitless.charge(seconds):
+            self._hold()
+
+    def _hold(self) -> None:
+        if not self._is_held:
             self._is_held = True
-            work.wait(self._go_on)
+            self._port.fruitless.wait(self._go_on)
 
     def _go_on(self) -> None:
         self._is_held = False
-        self._pump()
+        self._read_on()
 
     async def _serve(self, frame: bytes) -> None:
         port, context = self._port, self._context

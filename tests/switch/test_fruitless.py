@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from config.acquirer import AcquirerSection, MacSection
 from messages.framing import FrameStyle, write_frame
 from switch.fruitless import BURST_SECONDS, CONNECTION_SECONDS, DEBT_SECONDS_MAX, REFUSAL_SECONDS, SHARE, FruitlessWork
-from switch.listener import AcquirerConnection, ConnectionContext
+from switch.listener import PIECE_OCTETS, AcquirerConnection, ConnectionContext
 from switch.metrics import Metrics
 from switch.port import ACCEPTS_PER_TURN, AcquirerPort
 
@@ -245,6 +245,43 @@ def test_keep_alives_and_single_octets_are_charged() -> None:
     assert wire.producerState == "producing"
     connection.dataReceived(message[2:])
     assert len(bench.sales) == 1
+
+
+def test_what_came_in_one_read_is_taken_in_pieces_and_its_rest_in_its_turn() -> None:
+    """64 KiB of keep-alives on each of many connections: the thread is free after the burst, and nothing of a frame behind them is lost."""
+    bench = Bench()
+    links = [bench.connect() for _ in range(40)]
+    for connection, _ in links:
+        receive = connection._core.receive  # the only place where time can be made to pass
+
+        def slow(data: bytes, now: float, receive: Callable[[bytes, float], None] = receive) -> None:
+            bench.work(len(data) / 2_000_000)
+            receive(data, now)
+
+        connection._core.receive = slow  # type: ignore[method-assign]
+        connection.dataReceived(bytes(1 << 16) + frames(b"sale"))
+    piece_seconds = PIECE_OCTETS / 2_000_000
+    assert bench.busy_seconds <= BURST_SECONDS / (1 - SHARE) + piece_seconds
+    assert {wire.producerState for _, wire in links} == {"paused"}
+    while len(bench.sales) < len(links):
+        before = bench.busy_seconds
+        bench.clock.advance(0.001)
+        assert bench.busy_seconds - before <= 2 * piece_seconds
+
+
+def test_a_line_that_is_trusted_is_read_while_its_network_has_used_up_its_share() -> None:
+    """Who is not proven waits unread; who is, sells."""
+    bench = Bench()
+    (till, _), (stranger, stranger_wire) = bench.connect(), bench.connect()
+    till.dataReceived(frames(b"sale"))
+    bench.answer(is_proven=True)
+    bench.port.fruitless.charge(2 * BURST_SECONDS)
+    stranger.dataReceived(frames(b"sale"))
+    assert (stranger_wire.producerState, len(bench.sales)) == ("paused", 0)
+    till.dataReceived(frames(b"sale"))
+    assert len(bench.sales) == 1
+    bench.clock.advance(1)
+    assert (stranger_wire.producerState, len(bench.sales)) == ("producing", 2)
 
 
 def test_a_storm_of_connections_waits_in_the_systems_queue() -> None:
