@@ -52,7 +52,7 @@ CUT_SECONDS = 0.2
 KILL_SECONDS = 2.5
 """Between two deaths of a network's process."""
 
-SETTLE_SECONDS = 1.5
+SETTLE_SECONDS = 1.0
 """After an attack, before the quiet is measured: so long, and then until what it held up is through."""
 
 HAND_OVER_SECONDS = 0.2
@@ -166,10 +166,13 @@ class Stage:
 
     def fault(self, target: str, fault: str, seconds: float) -> None:
         """Do something to one network for so long, then let it settle."""
-        acts: Mapping[str, Callable[[NetworkProcess, float], Mapping[str, Any]]] = {"cut": _cut, "killed": _kill}
         network = self._networks[target]
-        attack = partial(_attack, fault=fault, is_elsewhere=self._is_attacker_elsewhere)
-        self._phase(target, fault, partial(acts.get(fault, attack), network, seconds))
+        if fault in OWN_FAULTS:
+            act = partial(_cut if fault == "cut" else _kill, network, seconds)
+        else:
+            attacker = Attacker(network.plan, fault, seconds, is_elsewhere=self._is_attacker_elsewhere)
+            act = partial(_attack, network, seconds, attacker=attacker)
+        self._phase(target, fault, act)
         time.sleep(SETTLE_SECONDS)
         until = time.monotonic() + SETTLE_SECONDS_MAX
         while time.monotonic() < until and max(each.last_latency_ms() for each in self._networks.values()) > SETTLED_MS:
@@ -210,35 +213,43 @@ def _kill(network: NetworkProcess, seconds: float) -> Mapping[str, Any]:
     return {"deaths": deaths}
 
 
-def _attack(network: NetworkProcess, seconds: float, *, fault: str, is_elsewhere: bool) -> Mapping[str, Any]:
-    plan = network.plan
-    if plan.is_host:
+class Attacker:
+    """A process that is ready to attack a network."""
+
+    def __init__(self, plan: NetworkPlan, fault: str, seconds: float, *, is_elsewhere: bool) -> None:
+        roles = [*(["host"] if plan.is_host else []), *(["elsewhere"] if is_elsewhere else [])]
+        address = (plan.host, str(plan.port))
+        self._child = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.isolation_attack", fault, plan.dialect, str(seconds), *address, *roles],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            start_new_session=True,
+        )
+        assert self._child.stdout is not None
+        self._child.stdout.readline()
+
+    def attack(self, seconds: float) -> Mapping[str, Any]:
+        """Let it do so, and return what it did."""
+        try:
+            told, _ = self._child.communicate("go\n", timeout=seconds + 60)
+        finally:
+            self._child.kill()
+        did: Mapping[str, Any] = json.loads(told)
+        if not did["connections"]:
+            raise RuntimeError("the attacker got no connection: nothing was measured")
+        return did
+
+
+def _attack(network: NetworkProcess, seconds: float, *, attacker: Attacker) -> Mapping[str, Any]:
+    if network.plan.is_host:
         # Whoever is at its address is its host: its own process makes room for the attacker.
         network.tell("away")
         time.sleep(HAND_OVER_SECONDS)
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "benchmarks.isolation_attack",
-            fault,
-            plan.dialect,
-            str(seconds),
-            plan.host,
-            str(plan.port),
-            *(["host"] if plan.is_host else []),
-            *(["elsewhere"] if is_elsewhere else []),
-        ],
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-        check=True,
-        timeout=seconds + 60,
-        start_new_session=True,
-    )
-    if plan.is_host:
+    did = attacker.attack(seconds)
+    if network.plan.is_host:
         network.tell("back")
-    did: Mapping[str, Any] = json.loads(done.stdout)
     return did
 
 
@@ -311,6 +322,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--again", type=int, default=AGAIN_MAX, help="how often a row above the limit is measured again"
     )
+    parser.add_argument("--again-minutes", type=float, default=5.0, help="after so long nothing is measured again")
     parser.add_argument(
         "--attacker", choices=("elsewhere", "here"), default="elsewhere", help="whether it has a machine of its own"
     )
@@ -344,6 +356,7 @@ def run(options: argparse.Namespace, directory: Path) -> dict[str, Any]:
         f"EUDORA_ACQUIRERS__{network.upper()}__NETWORK_TERMINALS": json.dumps([speaker([f"{letter}0000001"])])
         for network, letter in (("datafonos", "T"), ("recargas", "R"), ("loteria", "L"))
     }
+    again_until = time.monotonic() + 60 * options.again_minutes
     called = {name: ("127.0.0.1", _free_port()) for name in options.we_connect.split(",") if name}
     environment = {**speakers, **_links_of(called), **dict(each.split("=", 1) for each in options.setting)}
     home = directory / "home"
@@ -359,8 +372,10 @@ def run(options: argparse.Namespace, directory: Path) -> dict[str, Any]:
         stage = Stage(networks, system.pids, is_attacker_elsewhere=options.attacker == "elsewhere")
         rows = partial(_rows, stage, networks, probe)
         cells = [(target, fault) for target in options.targets.split(",") for fault in options.faults.split(",")]
-        for _ in range(1 + options.again):
+        for round_number in range(1 + options.again):
             for target, fault in cells:
+                if round_number and time.monotonic() > again_until:
+                    break
                 stage.quiet(options.quiet_seconds)
                 stage.fault(target, fault, options.seconds)
             cells = above(rows())

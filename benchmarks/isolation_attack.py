@@ -3,7 +3,8 @@
 With ``host`` it is the network's host, which the switch calls there. With ``elsewhere`` it has a machine of its own, as in earnest: here
 that is, only the processor time that nobody else wants.
 
-Each attack goes on as fast as it can for so many seconds and then prints one JSON object: how many octets and connections it got through.
+It makes what it will send, prints a line, and waits for one on its standard input. The attack goes on as fast as it can for so many seconds;
+then it prints one JSON object: how many octets and connections it got through.
 """
 
 import json
@@ -58,19 +59,23 @@ class Attack:
         self,
         dialect: str,
         address: tuple[str, int],
-        until: float,
+        seconds: float,
         now: Callable[[], datetime],
         *,
         is_host: bool = False,
+        ready: Callable[[], None] = lambda: None,
     ) -> None:
         self.octets = self.connections = self.octets_read = 0
         self._wire: Wire = WIRES[dialect]
         self._speech = speech_of(dialect, now)
         self._address = address
-        self._until = until
+        self._seconds = seconds
+        self._until = 0.0
+        self._is_host = is_host
+        self._ready = ready
         self._now = now
         self._random = random.Random(1)
-        self._listening = socket.create_server(address, backlog=128) if is_host else None
+        self._listening: socket.socket | None = None
 
     # Blobs.
 
@@ -153,6 +158,13 @@ class Attack:
 
     # How.
 
+    def _begin(self) -> None:
+        """Everything is at hand: wait until the attack is to begin."""
+        self._ready()
+        if self._is_host:
+            self._listening = socket.create_server(self._address, backlog=128)
+        self._until = monotonic() + self._seconds
+
     def _flood(
         self,
         blob: bytes,
@@ -161,6 +173,7 @@ class Attack:
         is_reading: bool = True,
         octets_per_write: int = BLOB_OCTETS,
     ) -> None:
+        self._begin()
         selector = selectors.DefaultSelector()
         events = selectors.EVENT_WRITE | (selectors.EVENT_READ if is_reading else 0)
         at: dict[socket.socket, int] = {}
@@ -193,6 +206,7 @@ class Attack:
                     link.close()
 
     def _storm(self, first_octets: bytes, *, held: int) -> None:
+        self._begin()
         links: deque[socket.socket] = deque()
         while monotonic() < self._until:
             link = self._connect()
@@ -256,14 +270,20 @@ ATTACKS: dict[str, Callable[[Attack], None]] = {
 def main() -> None:
     """Run one attack."""
     name, dialect, seconds, host, port, *role = sys.argv[1:]
-    if "elsewhere" in role:
-        give_way()
+
+    def ready() -> None:
+        print("ready", flush=True)
+        sys.stdin.readline()
+        if "elsewhere" in role:
+            give_way()
+
     attack = Attack(
         dialect,
         (host, int(port)),
-        monotonic() + float(seconds),
+        float(seconds),
         lambda: datetime.now(UTC),  # noqa: TID251 - the root of this process
         is_host="host" in role,
+        ready=ready,
     )
     ATTACKS[name](attack)
     print(
