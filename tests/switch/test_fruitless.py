@@ -202,6 +202,20 @@ def test_a_right_mac_now_and_then_buys_no_wrong_ones() -> None:
     assert right > wrong / 4
 
 
+def test_a_right_mac_gives_back_its_own_charge_and_not_a_wrong_ones() -> None:
+    """Connections on which a wrong MAC came before a right one have used the share up after as many wrong ones as it pays for."""
+    bench = Bench()
+    wrong = 0
+    while not bench.pauses() and wrong < 1000:
+        connection, _ = bench.connect()
+        for is_proven in (False, True):
+            connection.dataReceived(frames(b"sale"))
+            if bench.sales:
+                bench.answer(is_proven=is_proven)
+        wrong += 1
+    assert wrong == pytest.approx(BURST_SECONDS / REFUSAL_SECONDS, abs=3)
+
+
 def test_wrong_macs_on_a_trusted_connection_are_charged_when_they_are_known() -> None:
     """What was begun in good faith and turned out wrong: nothing was charged before, so it is charged then, and the line is held."""
     bench = Bench()
