@@ -294,7 +294,7 @@ def test_a_line_that_is_trusted_is_read_while_its_network_has_used_up_its_share(
     assert (stranger_wire.producerState, len(bench.sales)) == ("paused", 0)
     till.dataReceived(frames(b"sale"))
     assert len(bench.sales) == 1
-    bench.clock.advance(1)
+    bench.clock.pump([0.05] * 20)
     assert (stranger_wire.producerState, len(bench.sales)) == ("producing", 2)
 
 
@@ -329,6 +329,29 @@ def test_a_pause_of_the_machine_is_not_paid_for_long() -> None:
     work.wait(lambda: woken.append(clock.seconds()))
     clock.advance(DEBT_SECONDS_MAX / SHARE)
     assert woken == [pytest.approx(DEBT_SECONDS_MAX / SHARE)]
+
+
+def test_a_thread_that_is_late_has_no_share_to_give() -> None:
+    """Woken 50 ms late each time, a flood gets what it would in the time it asked for; in time it gets its share."""
+    done = {}
+    for late_seconds in (0.0, 0.05):
+        clock = Clock()
+        work = FruitlessWork(clock)
+        done[late_seconds] = 0
+
+        def go_on(work: FruitlessWork = work, late_seconds: float = late_seconds) -> None:
+            done[late_seconds] += 1
+            work.charge(REFUSAL_SECONDS)
+            work.wait(lambda: go_on(work, late_seconds))
+
+        work.charge(BURST_SECONDS + REFUSAL_SECONDS)
+        work.wait(go_on)
+        while clock.seconds() < RUN_SECONDS:
+            (call,) = clock.getDelayedCalls()
+            clock.advance(call.getTime() - clock.seconds() + late_seconds + 1e-9)
+    assert done[0.0] * REFUSAL_SECONDS == pytest.approx(RUN_SECONDS * SHARE, rel=0.05)
+    wakes = RUN_SECONDS / (0.05 + REFUSAL_SECONDS / SHARE)
+    assert done[0.05] <= 2 * wakes
 
 
 def test_who_waits_goes_on_in_order_and_one_that_costs_nothing_lets_the_next_go() -> None:
