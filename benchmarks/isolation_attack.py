@@ -1,8 +1,10 @@
-"""What `benchmarks.isolation` does to one network's port: ``python -m benchmarks.isolation_attack ATTACK DIALECT SECONDS HOST PORT [host]``.
+"""What `benchmarks.isolation` does to one network's port: ``python -m benchmarks.isolation_attack ATTACK DIALECT SECONDS HOST PORT [host] [elsewhere]``.
 
-With ``host`` it is the network's host, which the switch calls there.
+With ``host`` it is the network's host, which the switch calls there. With ``elsewhere`` it has a machine of its own, as in earnest: here
+that is, only the processor time that nobody else wants.
 
-Each attack goes on as fast as it can for so many seconds and then prints one JSON object: how many octets and connections it got through.
+It makes what it will send, prints a line, and waits for one on its standard input. The attack goes on as fast as it can for so many seconds;
+then it prints one JSON object: how many octets and connections it got through.
 """
 
 import json
@@ -15,8 +17,9 @@ import sys
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
-from time import monotonic
+from time import monotonic, process_time
 
+from benchmarks.isolation_account import give_way
 from messages.framing import write_frame, write_keep_alive
 from messages.iso_message import IsoMessage
 from messages.tpdu import Tpdu
@@ -56,19 +59,23 @@ class Attack:
         self,
         dialect: str,
         address: tuple[str, int],
-        until: float,
+        seconds: float,
         now: Callable[[], datetime],
         *,
         is_host: bool = False,
+        ready: Callable[[], None] = lambda: None,
     ) -> None:
-        self.octets = self.connections = 0
+        self.octets = self.connections = self.octets_read = 0
         self._wire: Wire = WIRES[dialect]
         self._speech = speech_of(dialect, now)
         self._address = address
-        self._until = until
+        self._seconds = seconds
+        self._until = 0.0
+        self._is_host = is_host
+        self._ready = ready
         self._now = now
         self._random = random.Random(1)
-        self._listening = socket.create_server(address, backlog=128) if is_host else None
+        self._listening: socket.socket | None = None
 
     # Blobs.
 
@@ -151,6 +158,13 @@ class Attack:
 
     # How.
 
+    def _begin(self) -> None:
+        """Everything is at hand: wait until the attack is to begin."""
+        self._ready()
+        if self._is_host:
+            self._listening = socket.create_server(self._address, backlog=128)
+        self._until = monotonic() + self._seconds
+
     def _flood(
         self,
         blob: bytes,
@@ -159,6 +173,7 @@ class Attack:
         is_reading: bool = True,
         octets_per_write: int = BLOB_OCTETS,
     ) -> None:
+        self._begin()
         selector = selectors.DefaultSelector()
         events = selectors.EVENT_WRITE | (selectors.EVENT_READ if is_reading else 0)
         at: dict[socket.socket, int] = {}
@@ -173,8 +188,11 @@ class Attack:
                 link = key.fileobj  # type: ignore[assignment]
                 assert isinstance(link, socket.socket)
                 try:
-                    if ready & selectors.EVENT_READ and not link.recv(1 << 18):
-                        raise ConnectionResetError
+                    if ready & selectors.EVENT_READ:
+                        read = len(link.recv(1 << 18))
+                        self.octets_read += read
+                        if not read:
+                            raise ConnectionResetError
                     if ready & selectors.EVENT_WRITE:
                         start = at[link]
                         sent = link.send(memoryview(blob)[start : start + octets_per_write])
@@ -188,6 +206,7 @@ class Attack:
                     link.close()
 
     def _storm(self, first_octets: bytes, *, held: int) -> None:
+        self._begin()
         links: deque[socket.socket] = deque()
         while monotonic() < self._until:
             link = self._connect()
@@ -251,17 +270,32 @@ ATTACKS: dict[str, Callable[[Attack], None]] = {
 def main() -> None:
     """Run one attack."""
     name, dialect, seconds, host, port, *role = sys.argv[1:]
-    # Whoever attacks has a machine of his own: here he only gets what the others leave.
-    os.nice(19)
+
+    def ready() -> None:
+        print("ready", flush=True)
+        sys.stdin.readline()
+        if "elsewhere" in role:
+            give_way()
+
     attack = Attack(
         dialect,
         (host, int(port)),
-        monotonic() + float(seconds),
+        float(seconds),
         lambda: datetime.now(UTC),  # noqa: TID251 - the root of this process
-        is_host=bool(role),
+        is_host="host" in role,
+        ready=ready,
     )
     ATTACKS[name](attack)
-    print(json.dumps({"octets": attack.octets, "connections": attack.connections}))
+    print(
+        json.dumps(
+            {
+                "octets": attack.octets,
+                "octets_read": attack.octets_read,
+                "connections": attack.connections,
+                "processor_seconds": round(process_time(), 3),
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

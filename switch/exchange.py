@@ -154,6 +154,7 @@ class Exchange:
             return await self._refuse(unreadable.message, unreadable.refusal, key=None)
         except Refusal as refusal:
             is_false = refusal.code is ResponseCode.MAC_MISMATCH
+            context.false_macs += is_false
             context.is_proven = proof.key is not None or (context.is_proven and not is_false)
             refusal = self._tellable(message, refusal, proof.order)
             return await self._refuse(message, refusal, key=proof.key)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, kw_only=True)
 class ConnectionContext:
-    """What is known about the connection that a frame came on; the one who serves may change the last three.
+    """What is known about the connection that a frame came on; the one who serves may change the last four.
 
     Attributes:
         acquirer_id: whose port it is.
@@ -44,6 +44,7 @@ class ConnectionContext:
         is_signed_on: whether an 0800 sign-on was approved here.
         is_to_close: set while serving to end the connection once the answer, if any, is sent.
         is_proven: whether the last MAC that was looked at here was right.
+        false_macs: how many MACs were wrong here.
     """
 
     acquirer_id: str
@@ -52,6 +53,7 @@ class ConnectionContext:
     is_signed_on: bool = False
     is_to_close: bool = False
     is_proven: bool = False
+    false_macs: int = 0
 
 
 Serve = Callable[[ConnectionContext, bytes], Awaitable[bytes | None]]
@@ -59,6 +61,10 @@ Serve = Callable[[ConnectionContext, bytes], Awaitable[bytes | None]]
 
 Undeliverable = Callable[[ConnectionContext, bytes, str], None]
 """Is told of an answer that was ready and did not leave, what `Serve` returned, and why: the word of a `CloseReason` or `TOO_LONG`."""
+
+PIECE_OCTETS: Final = 4096
+"""So many octets are taken at a time: 2 000 keep-alives, some milliseconds. One read may bring 64 KiB, whatever the system is asked to hold,
+and every connection of a network may be read in the same turn of the reactor."""
 
 TOO_LONG: Final = "answer_too_long"
 """Why an answer did not leave that no frame can hold."""
@@ -90,8 +96,10 @@ class AcquirerConnection(TwistedProtocol):
         self._is_pumping = False
         self._is_paused = False
         self._is_held = False
+        self._unread = b""  # of one read at most; while there is any the socket is not read
         self._answered_count = 0
         self._is_trusted = False
+        self._false_macs = 0
         self._advanced_seconds = port.connection_seconds
         self._is_encrypted = False
         self._socket: _Socket | None = None
@@ -125,13 +133,16 @@ class AcquirerConnection(TwistedProtocol):
         self._pump()
 
     def dataReceived(self, data: bytes) -> None:
-        """Take octets."""
-        clock, frames = self._port.clock, self._core.frames_received
-        began = clock.seconds()
-        self._core.receive(data, began)
-        if self._core.frames_received == frames:
-            self._charge(clock.seconds() - began + READ_SECONDS)
-        self._pump()
+        """Take octets. Where the network's share is used up, who is not proven waits with them unread; nobody's are read at great length."""
+        is_to_wait = not self._is_trusted and self._port.fruitless.charge(0.0)
+        if not (is_to_wait or self._is_held or len(data) > PIECE_OCTETS):
+            self._take(data)
+            self._pump()
+            return
+        self._unread += data
+        if is_to_wait:
+            self._hold()
+        self._read_on()
 
     def readConnectionLost(self) -> None:
         """The peer ended its half; its answers still go out."""
@@ -218,18 +229,23 @@ class AcquirerConnection(TwistedProtocol):
         socket = self._socket
         if self._is_pumping or socket is None:
             return
-        self._is_pumping = True
-        try:
-            while not self._is_held and (frames := self._core.take_frames(1)):
-                self._begin(frames[0])
-        finally:
-            self._is_pumping = False
+        self._begin_frames()
         self._flush(socket)
         if self._core.keep_alives_answered + self._core.keep_alives_ignored != sum(self._keep_alives_seen):
             self._report_keep_alives()
         self._set_reading(socket)
         self._part(socket)
         self._set_timer()
+
+    def _begin_frames(self) -> None:
+        if self._is_pumping:
+            return
+        self._is_pumping = True
+        try:
+            while not self._is_held and (frames := self._core.take_frames(1)):
+                self._begin(frames[0])
+        finally:
+            self._is_pumping = False
 
     def _begin(self, frame: bytes) -> None:
         """Serve a frame. What is answered without waiting for anybody was no sale: its time is charged. Who is not proven pays before."""
@@ -242,16 +258,35 @@ class AcquirerConnection(TwistedProtocol):
             self._advanced_seconds += REFUSAL_SECONDS
             self._charge(REFUSAL_SECONDS)
 
+    def _take(self, data: bytes) -> None:
+        core, clock = self._core, self._port.clock
+        frames, ignored = core.frames_received, core.keep_alives_ignored
+        began = clock.seconds()
+        core.receive(data, began)
+        if core.frames_received == frames or core.keep_alives_ignored != ignored:
+            self._charge(clock.seconds() - began + READ_SECONDS)
+
+    def _read_on(self) -> None:
+        """Take what came piece by piece, as long as this one need not wait."""
+        while self._unread and not self._is_held:
+            piece, self._unread = self._unread[:PIECE_OCTETS], self._unread[PIECE_OCTETS:]
+            self._take(piece)
+            self._begin_frames()
+        self._pump()
+
     def _charge(self, seconds: float) -> None:
         """Charge the network for work that leads nowhere. Where its share is used up nothing is read here until it is this one's turn."""
-        work = self._port.fruitless
-        if work.charge(seconds) and not self._is_held:
+        if self._port.fruitless.charge(seconds):
+            self._hold()
+
+    def _hold(self) -> None:
+        if not self._is_held:
             self._is_held = True
-            work.wait(self._go_on)
+            self._port.fruitless.wait(self._go_on)
 
     def _go_on(self) -> None:
         self._is_held = False
-        self._pump()
+        self._read_on()
 
     async def _serve(self, frame: bytes) -> None:
         port, context = self._port, self._context
@@ -270,10 +305,8 @@ class AcquirerConnection(TwistedProtocol):
     def _answer(self, answer: bytes | None) -> None:
         port, context = self._port, self._context
         self._answered_count += 1
-        if context.is_proven is not self._is_trusted:
-            self._is_trusted = context.is_proven
-            port.fruitless.charge(-self._advanced_seconds)
-            self._advanced_seconds = 0.0
+        if context.is_proven is not self._is_trusted or context.false_macs != self._false_macs:
+            self._settle(context)
         try:
             is_on_its_way = self._core.answer(answer, port.clock.seconds(), and_close=context.is_to_close)
         except ValueError as error:  # longer than a frame can be
@@ -286,6 +319,19 @@ class AcquirerConnection(TwistedProtocol):
             elif answer is not None:
                 port.undeliverable(context, answer, self._why_lost().value)
         self._pump()
+
+    def _settle(self, context: ConnectionContext) -> None:
+        """Have what was charged before for a wrong MAC stay charged, or charge it now; give the rest back for a right one."""
+        cost_seconds = (context.false_macs - self._false_macs) * REFUSAL_SECONDS
+        self._false_macs = context.false_macs
+        paid_seconds = min(cost_seconds, self._advanced_seconds)
+        self._advanced_seconds -= paid_seconds
+        if cost_seconds > paid_seconds:
+            self._charge(cost_seconds - paid_seconds)
+        self._is_trusted = context.is_proven
+        if self._is_trusted:
+            self._port.fruitless.charge(-self._advanced_seconds)
+            self._advanced_seconds = 0.0
 
     def _why_lost(self) -> CloseReason:
         """What ended the connection under an answer: ourselves, a peer that went, or a break; a FIN before a break does not count."""

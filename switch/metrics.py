@@ -75,6 +75,7 @@ class AcquirerMetrics:
         self.connections_opened = parent.connections_opened.labels(acquirer_id)
         self.in_flight = parent.in_flight.labels(acquirer_id)
         self.fruitless_pauses = parent.fruitless_pauses.labels(acquirer_id)
+        self.verifications_waited = parent.verifications_waited.labels(acquirer_id)
         self.keep_alives_answered = parent.keep_alives.labels(acquirer_id, "answered")
         self.keep_alives_ignored = parent.keep_alives.labels(acquirer_id, "ignored")
         self.frames_dropped = parent.frames_dropped.labels(acquirer_id)
@@ -251,6 +252,11 @@ class Metrics:
         self.fruitless_pauses = self._counter(
             "fruitless_pauses",
             "Times that a connection, or the port, had to wait because work that leads nowhere had used up the network's share.",
+            acquirer,
+        )
+        self.verifications_waited = self._counter(
+            "verifications_waited",
+            "Requests whose MAC waited for its network's turn at the security module.",
             acquirer,
         )
         self.connections_closed = self._counter(

@@ -4,7 +4,7 @@ The process, the simulation and the benchmarks call this, so that all of them ru
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -33,6 +33,7 @@ from switch.session_key_change import SessionKeyChange
 from switch.session_keys import KeyRules, KeyStep, SessionKeys
 from switch.steps import Books
 from switch.totals import SettleStep, Totals
+from switch.verification_turns import InTurn, VerificationTurns
 from vending.money import Centavos
 from vending.notice import LateAnswer
 from vending.order import OrderKind, RequestKey
@@ -71,6 +72,7 @@ class Shared:
         monotonic: a clock in seconds that never steps.
         session_keys: what networks need whose key is changed over the line; None: there is none of these.
         teller: sends notices; None: nobody does.
+        verifications: whose turn it is to have a MAC looked at.
     """
 
     module: SecurityModule
@@ -84,6 +86,7 @@ class Shared:
     monotonic: Callable[[], float]
     session_keys: KeyServices | None = None
     teller: Teller | None = None
+    verifications: VerificationTurns = field(default_factory=VerificationTurns)
 
 
 def permission_of(section: AcquirerSection) -> Permission:
@@ -150,8 +153,15 @@ def _session_keys_of(section: AcquirerSection, shared: Shared) -> SessionKeys | 
 
 
 def _seal_of(section: AcquirerSection, shared: Shared, dialect: Dialect, sessions: SessionKeys | None) -> Seal:
-    return Seal(
+    module = InTurn(
         shared.module,
+        shared.verifications,
+        network=section.id,
+        now=shared.monotonic,
+        count_wait=shared.metrics.acquirer(section.id).verifications_waited.inc,
+    )
+    return Seal(
+        module,
         dialect,
         register_id=section.mac.register_id,
         scheme=section.mac.scheme,

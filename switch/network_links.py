@@ -160,6 +160,10 @@ class NetworkLinks(AcquirerPort):
         if link is not None:
             link.connection_lost(connection, reason)
 
+    def admits_line(self, kind: str) -> bool:
+        """Whether a line of this kind is to be written now; see `switch.log.LineLimit`."""
+        return self._lines.admits(kind)
+
     def link_ended(self, link: OutboundLink) -> None:
         """A link is over."""
         self.metrics.link_moved(link.state.value, None)

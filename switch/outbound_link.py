@@ -135,7 +135,8 @@ class OutboundLink:
         is_paired = asked is not None and asked[1] == answer.pairing
         self._links.metrics.host_answered(is_paired=is_paired)
         if asked is None or not is_paired:
-            log.info(Event.NETWORK_LINK_ANSWER_UNPAIRED, **self._fields(), stan=answer.pairing[1], code=answer.code)
+            if self._links.admits_line(Event.NETWORK_LINK_ANSWER_UNPAIRED.value):
+                log.info(Event.NETWORK_LINK_ANSWER_UNPAIRED, **self._fields(), stan=answer.pairing[1], code=answer.code)
         else:
             self._forget()
             self._answered(context, asked[0], answer)

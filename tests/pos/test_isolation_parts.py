@@ -2,10 +2,12 @@
 
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
-from benchmarks.isolation import Phase, measured, worst_of_others
+from benchmarks.isolation_account import Reading
 from benchmarks.isolation_books import differences, their_file
 from benchmarks.isolation_load import Outcome, Sale, read_journal
+from benchmarks.isolation_table import Phase, above, as_text, measured, worst_of_others
 from messages.settlement_file import SettlementReader
 from vending.commission import CommissionTerms, CommissionTier
 from vending.money import BasisPoints
@@ -55,7 +57,7 @@ def test_sales_count_in_the_time_in_which_they_were_due_and_only_bystanders_are_
     """A stall shows where its sales were due; the target of an attack may be as slow as it likes."""
     times = [("", "", 0.0, 10.0), ("a", "echoes", 10.0, 20.0), ("", "", 20.0, 30.0)]
     phases = [
-        Phase(target=target, fault=fault, start=start, end=end, switch_cpu_share=0.1, did={})
+        Phase(target=target, fault=fault, start=start, end=end, shares={"switch": 0.1}, did={})
         for target, fault, start, end in times
     ]
     quiet = [(float(second), 10.0) for second in (*range(10), *range(20, 30))]
@@ -70,8 +72,37 @@ def test_sales_count_in_the_time_in_which_they_were_due_and_only_bystanders_are_
     ]
     assert rows[1]["networks"]["a"]["ratio"] == 90.0
     assert worst_of_others(rows) == 1.5
+    assert not above(rows)
     latencies["b"] = quiet
     assert worst_of_others(measured(phases, latencies, quiet)) == float("inf")
+
+
+def test_the_median_of_its_rounds_counts_and_the_table_says_how_many_there_were() -> None:
+    """One slow round of three is the machine's; two of three are not."""
+    rounds = [("", 0.0), *(("a", float(start)) for start in (10, 20, 30))]
+    phases = [
+        Phase(target=target, fault="echoes" if target else "", start=start, end=start + 10, shares={}, did={})
+        for target, start in rounds
+    ]
+
+    def rows(*p99s_ms: float) -> list[dict[str, Any]]:
+        points = [(10.0 * each + second, ms) for each, ms in enumerate((10.0, *p99s_ms)) for second in range(10)]
+        return measured(phases, {"a": points, "b": points}, points)
+
+    calm, bad = rows(90.0, 12.0, 15.0), rows(90.0, 12.0, 25.0)
+    assert calm[1]["networks"]["b"]["rounds_p99_ms"] == [90.0, 12.0, 15.0]
+    assert (calm[1]["networks"]["b"]["ratio"], above(calm)) == (1.5, [])
+    assert (bad[1]["networks"]["b"]["ratio"], above(bad)) == (2.5, [("a", "echoes")])
+    result = {"rows": bad, "above": above(bad), "settlement_differences": 0, "ledger_check": {"agrees": True}}
+    assert "25 ms 2.50 (3)" in as_text(result)
+    assert "above 2 times quiet: 1 of 1 rows" in as_text(result)
+
+
+def test_whose_the_processors_were() -> None:
+    """What is known by name is taken from what the machine did; the rest is others'."""
+    before = Reading(at_seconds=10.0, used_seconds={"switch": 5.0, "loads": 1.0}, busy_seconds=90.0, waited_seconds=3.0)
+    after = Reading(at_seconds=14.0, used_seconds={"switch": 6.0, "loads": 3.0}, busy_seconds=97.0, waited_seconds=4.0)
+    assert after.shares_since(before) == {"switch": 0.25, "loads": 0.5, "others": 1.0, "waited": 0.25}
 
 
 def test_an_open_sale_is_a_difference() -> None:

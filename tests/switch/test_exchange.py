@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 import structlog
 from structlog.testing import capture_logs
+from twisted.internet.defer import ensureDeferred
 
+from config.acquirer import MacSection
 from ledger.errors import LedgerOutcomeUnknown, LedgerUnavailable
 from messages.codec import DATAFONO
 from messages.iso_message import IsoMessage
@@ -14,6 +16,8 @@ from messages.subfields import first_value, parse_sub_elements
 from switch.batching import QueueFull
 from switch.listener import ConnectionContext
 from switch.log import Event, configure
+from switch.network import exchange_of
+from switch.verification_turns import PLACES
 from tests.switch.sale_bench import (
     CODES,
     DEADLINE_SECONDS,
@@ -214,16 +218,38 @@ def test_without_the_right_mac_nothing_is_looked_at(message: IsoMessage) -> None
     assert set(bench.events) == {"verify asked", "verify failed", "answer left"}
 
 
+def test_a_flood_of_one_network_leaves_another_its_turn_at_the_module() -> None:
+    """Two networks of a process share the module's line; the second is asked for after what is under way and one more of the first."""
+    bench = Bench()
+    section = bench.section.model_copy(update={"id": "red", "mac": MacSection(register_id=6)})
+    other = exchange_of(section, bench.shared)
+    verifying = bench.module.verifying
+    verifying.plan(*[HANG] * (PLACES + 3))
+    body = signed(recharge())
+    wrong = TPDU.octets + body[:-1] + bytes([body[-1] ^ 1])
+    for _ in range(PLACES + 10):
+        bench.send_octets(wrong)
+    assert len(verifying.asked) == PLACES
+    assert bench.value("verifications_waited_total") == 10
+    ensureDeferred(other.serve(bench.connect(), wrong))
+    for _ in range(2):
+        verifying.release()
+    assert [item[0].register_id for item in verifying.asked] == [5] * (PLACES + 1) + [6]
+
+
 def test_a_connection_is_proven_from_a_right_mac_to_a_wrong_one() -> None:
     """What a network does for nothing is charged by this: an echo proves nothing, and a wrong MAC takes the proof away."""
     bench = Bench()
     proven = []
+    false = []
     right = signed(recharge())
     echo, wrong = DATAFONO.encode(network("301")), right[:-1] + bytes([right[-1] ^ 1])
     for body in (echo, wrong, right, echo, wrong):
         bench.send_octets(TPDU.octets + body)
         proven.append(bench.context.is_proven)
+        false.append(bench.context.false_macs)
     assert proven == [False, False, True, True, False]
+    assert false == [0, 1, 1, 1, 2]
 
 
 @pytest.mark.parametrize("message", [recharge(), inquiry(), reversal()], ids=lambda message: message.mti)

@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from config.acquirer import AcquirerSection, MacSection
 from messages.framing import FrameStyle, write_frame
 from switch.fruitless import BURST_SECONDS, CONNECTION_SECONDS, DEBT_SECONDS_MAX, REFUSAL_SECONDS, SHARE, FruitlessWork
-from switch.listener import AcquirerConnection, ConnectionContext
+from switch.listener import PIECE_OCTETS, AcquirerConnection, ConnectionContext
 from switch.metrics import Metrics
 from switch.port import ACCEPTS_PER_TURN, AcquirerPort
 
@@ -88,9 +88,10 @@ class Bench:
         self.clock.rightNow += seconds
 
     def answer(self, *, is_proven: bool) -> None:
-        """Answer the oldest sale."""
+        """Answer the oldest sale: its MAC was right, or wrong."""
         context, answer = self.sales.pop(0)
         context.is_proven = is_proven
+        context.false_macs += not is_proven
         answer.callback(b"answer")
 
     def connect(self) -> tuple[AcquirerConnection, Wire]:
@@ -180,6 +181,58 @@ def test_requests_with_wrong_macs_are_held_to_the_share_too() -> None:
     assert served * REFUSAL_SECONDS == pytest.approx(RUN_SECONDS * SHARE, rel=0.05)
 
 
+def test_a_right_mac_now_and_then_buys_no_wrong_ones() -> None:
+    """A line on which a terminal with a wrong key asks between the others' requests: the wrong ones are held to the share all the same."""
+    bench = Bench()
+    connection, wire = bench.connect()
+    wrong = right = 0
+
+    def feed() -> None:
+        nonlocal wrong, right
+        if wire.producerState == "producing":
+            connection.dataReceived(frames(*[b"sale"] * 4))
+        while bench.sales:
+            is_right = (wrong + right) % 4 == 0
+            right, wrong = right + is_right, wrong + (not is_right)
+            bench.answer(is_proven=is_right)
+
+    seconds = RUN_SECONDS / 4
+    run(bench, seconds, feed)
+    assert wrong * REFUSAL_SECONDS == pytest.approx(seconds * SHARE, rel=0.1)
+    assert right > wrong / 4
+
+
+def test_a_right_mac_gives_back_its_own_charge_and_not_a_wrong_ones() -> None:
+    """Connections on which a wrong MAC came before a right one have used the share up after as many wrong ones as it pays for."""
+    bench = Bench()
+    wrong = 0
+    while not bench.pauses() and wrong < 1000:
+        connection, _ = bench.connect()
+        for is_proven in (False, True):
+            connection.dataReceived(frames(b"sale"))
+            if bench.sales:
+                bench.answer(is_proven=is_proven)
+        wrong += 1
+    assert wrong == pytest.approx(BURST_SECONDS / REFUSAL_SECONDS, abs=3)
+
+
+def test_wrong_macs_on_a_trusted_connection_are_charged_when_they_are_known() -> None:
+    """What was begun in good faith and turned out wrong: nothing was charged before, so it is charged then, and the line is held."""
+    bench = Bench()
+    count = int(BURST_SECONDS / REFUSAL_SECONDS) + 2
+    lines = [bench.connect() for _ in range(2)]
+    for connection, _ in lines:
+        connection.dataReceived(frames(b"sale"))
+        bench.answer(is_proven=True)
+    for connection, _ in lines:
+        connection.dataReceived(frames(*[b"sale"] * (count // 2)))
+    assert len(bench.sales) == 2 * (count // 2)
+    assert [wire.producerState for _, wire in lines] == ["producing"] * 2
+    while bench.sales:
+        bench.answer(is_proven=False)
+    assert lines[-1][1].producerState == "paused"
+
+
 def test_what_was_charged_before_is_given_back_for_a_right_mac() -> None:
     """Terminals that connect for every sale are not held up, as long as they sell."""
     bench = Bench()
@@ -206,6 +259,43 @@ def test_keep_alives_and_single_octets_are_charged() -> None:
     assert wire.producerState == "producing"
     connection.dataReceived(message[2:])
     assert len(bench.sales) == 1
+
+
+def test_what_came_in_one_read_is_taken_in_pieces_and_its_rest_in_its_turn() -> None:
+    """64 KiB of keep-alives on each of many connections: the thread is free after the burst, and nothing of a frame behind them is lost."""
+    bench = Bench()
+    links = [bench.connect() for _ in range(40)]
+    for connection, _ in links:
+        receive = connection._core.receive  # the only place where time can be made to pass
+
+        def slow(data: bytes, now: float, receive: Callable[[bytes, float], None] = receive) -> None:
+            bench.work(len(data) / 2_000_000)
+            receive(data, now)
+
+        connection._core.receive = slow  # type: ignore[method-assign]
+        connection.dataReceived(bytes(1 << 16) + frames(b"sale"))
+    piece_seconds = PIECE_OCTETS / 2_000_000
+    assert bench.busy_seconds <= BURST_SECONDS / (1 - SHARE) + piece_seconds
+    assert {wire.producerState for _, wire in links} == {"paused"}
+    while len(bench.sales) < len(links):
+        before = bench.busy_seconds
+        bench.clock.advance(0.001)
+        assert bench.busy_seconds - before <= 2 * piece_seconds
+
+
+def test_a_line_that_is_trusted_is_read_while_its_network_has_used_up_its_share() -> None:
+    """Who is not proven waits unread; who is, sells."""
+    bench = Bench()
+    (till, _), (stranger, stranger_wire) = bench.connect(), bench.connect()
+    till.dataReceived(frames(b"sale"))
+    bench.answer(is_proven=True)
+    bench.port.fruitless.charge(2 * BURST_SECONDS)
+    stranger.dataReceived(frames(b"sale"))
+    assert (stranger_wire.producerState, len(bench.sales)) == ("paused", 0)
+    till.dataReceived(frames(b"sale"))
+    assert len(bench.sales) == 1
+    bench.clock.pump([0.05] * 20)
+    assert (stranger_wire.producerState, len(bench.sales)) == ("producing", 2)
 
 
 def test_a_storm_of_connections_waits_in_the_systems_queue() -> None:
@@ -239,6 +329,29 @@ def test_a_pause_of_the_machine_is_not_paid_for_long() -> None:
     work.wait(lambda: woken.append(clock.seconds()))
     clock.advance(DEBT_SECONDS_MAX / SHARE)
     assert woken == [pytest.approx(DEBT_SECONDS_MAX / SHARE)]
+
+
+def test_a_thread_that_is_late_has_no_share_to_give() -> None:
+    """Woken 50 ms late each time, a flood gets what it would in the time it asked for; in time it gets its share."""
+    done = {}
+    for late_seconds in (0.0, 0.05):
+        clock = Clock()
+        work = FruitlessWork(clock)
+        done[late_seconds] = 0
+
+        def go_on(work: FruitlessWork = work, late_seconds: float = late_seconds) -> None:
+            done[late_seconds] += 1
+            work.charge(REFUSAL_SECONDS)
+            work.wait(lambda: go_on(work, late_seconds))
+
+        work.charge(BURST_SECONDS + REFUSAL_SECONDS)
+        work.wait(go_on)
+        while clock.seconds() < RUN_SECONDS:
+            (call,) = clock.getDelayedCalls()
+            clock.advance(call.getTime() - clock.seconds() + late_seconds + 1e-9)
+    assert done[0.0] * REFUSAL_SECONDS == pytest.approx(RUN_SECONDS * SHARE, rel=0.05)
+    wakes = RUN_SECONDS / (0.05 + REFUSAL_SECONDS / SHARE)
+    assert done[0.05] <= 2 * wakes
 
 
 def test_who_waits_goes_on_in_order_and_one_that_costs_nothing_lets_the_next_go() -> None:

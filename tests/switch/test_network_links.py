@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import ConnectionDone, ConnectionLost, ConnectionRefusedError
 from twisted.internet.protocol import Factory, Protocol
@@ -25,6 +26,7 @@ from messages.iso_message import IsoMessage
 from messages.tpdu import turn_tpdu
 from messages.wire import WIRES
 from switch.listener import ConnectionContext
+from switch.log import LINES_PER_SECOND_MAX, Event
 from switch.metrics import Metrics
 from switch.network_links import NetworkLinks
 from switch.networks import tls_contexts
@@ -253,6 +255,20 @@ def test_a_late_answer_is_counted_and_changes_nothing() -> None:
     assert scene.states == [LinkState.SIGNED_ON]
     assert scene.counted("host_answers_total", outcome="late") == 2
     assert scene.served == []
+
+
+def test_a_host_that_answers_what_nobody_asked_fills_no_log() -> None:
+    """Each is counted, some are written down, and then how many were not."""
+    scene = Scene()
+    pipe = scene.up()
+    with capture_logs() as lines:
+        for _ in range(10 * LINES_PER_SECOND_MAX):
+            pipe.answer(IsoMessage(mti="0800", fields={7: "1123170956", 11: "777777", 24: "001", 70: "301"}), "00")
+        scene.clock.advance(1)
+    assert scene.counted("host_answers_total", outcome="late") == 10 * LINES_PER_SECOND_MAX
+    written = [line["event"] for line in lines]
+    assert written.count(Event.NETWORK_LINK_ANSWER_UNPAIRED) == LINES_PER_SECOND_MAX
+    assert written.count(Event.LINES_SUPPRESSED) == 1
 
 
 def test_the_host_is_told_when_we_leave() -> None:
