@@ -27,6 +27,7 @@ from cli.partner_setting import (
     read_settings,
     section_of,
     services_of,
+    signer_of,
     tls_context,
 )
 from config.acquirer import AcquirerSection
@@ -34,9 +35,10 @@ from partner.called_host import CalledHost
 from partner.case import Case
 from partner.cases import CASES
 from partner.examiner import CaseResult, Examiner
-from partner.link import Link, open_link
+from partner.link import Link, TakeNotice, open_link
 from partner.network import Partner
-from partner.report import Report, as_json, as_markdown, result_line
+from partner.notices import NoticeTaker
+from partner.report import Notices, Report, as_json, as_markdown, result_line
 from partner.setting import Setting
 from pos.texts import LANGUAGES, SPANISH
 
@@ -81,6 +83,9 @@ def certify(
 
     With role we_connect there is no port: the cases wait at the network's own addresses for the links that the switch opens.
 
+    Notices that come meanwhile are taken beside the cases, and counted in the report; one with a wrong MAC, or a repeat that says something
+    else, fails the certification.
+
     What is sold is sold: use a network of a test installation, or one that does not serve customers yet. Exits 0 only if every case
     that could be run passed.
     """
@@ -93,7 +98,9 @@ def certify(
     settings = read_settings(config)
     section, partner = section_of(settings, network_id), read_partner(settings, network_id)
     source, tls_files = key_source(section, keys), (tls_ca, tls_pem)
-    with _line(section, partner, address, listen, tls_files) as line:
+    notices = Notices()
+    taker = NoticeTaker(partner, signer_of(source), counts=notices.counts, fault=notices.tell)
+    with _line(section, partner, address, listen, tls_files, taker.take) as line:
         examiner = Examiner(
             line.partner,
             _setting(line.partner, source, terminal, meter, is_tls=section.tls is not None, may_cut_over=cut_over),
@@ -103,7 +110,9 @@ def certify(
             answer_seconds=section.answer_deadline_seconds + ANSWER_MARGIN_SECONDS,
         )
         results = _examine(examiner, cases, line.where, None if is_json else language)
-    report = Report(partner=partner, address=line.where, at=now(), version=version("eudora"), results=results)
+    report = Report(
+        partner=partner, address=line.where, at=now(), version=version("eudora"), results=results, notices=notices
+    )
     _show(report, report_file, language, is_json=is_json)
     sys.exit(0 if report.is_certified else 1)
 
@@ -124,6 +133,7 @@ def _line(
     address: tuple[str, int] | None,
     listen: tuple[tuple[str, int], ...],
     tls_files: tuple[Path | None, Path | None],
+    take: TakeNotice,
 ) -> Iterator[_Line]:
     """Call the port, or be the host that the switch calls."""
     waits_at = listening_at(section, address, listen)
@@ -131,7 +141,7 @@ def _line(
         where, tls = address_of(section, address), tls_context(section, *tls_files)
         yield _Line(
             partner=partner,
-            connect=lambda: open_link(where, partner.wire.frame_style, tls),
+            connect=lambda: open_link(where, partner.wire.frame_style, tls, take),
             where=f"{where[0]}:{where[1]}",
         )
         return
@@ -145,6 +155,7 @@ def _line(
             signs_on=section.links.signs_on,
             wait_seconds=host_wait_seconds(section),
             tls=host_tls_context(section, *tls_files),
+            take=take,
         )
     except OSError as error:
         raise click.ClickException(f"cannot wait at {words}: {error.strerror or error}") from error

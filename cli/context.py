@@ -244,15 +244,26 @@ def terminal(terminal_id: str, acquirer_id: str = ACQUIRER_ID) -> TerminalStore:
 
 
 def device(terminal_id: str, acquirer_id: str) -> DukptSigner | None:
-    """Return the DUKPT counter of a terminal that `terminal` keyed; None: its network has none."""
+    """Return the DUKPT counter of a terminal, keyed from the module's test register when new; None: its network has none.
+
+    The key is not taken from the terminal's memory: that may be older than the network's DUKPT, with the key of before.
+
+    Raises:
+        click.ClickException: the terminal has no key serial number, or the register is not for tests.
+    """
     section = settings().acquirers.get(acquirer_id)
     if section is None or not section.mac.dukpt_devices:
         return None
     path = home() / "pos" / f"{terminal_id}.dukpt.json"
     if path.exists():
         return DukptSigner.open(path)
-    initial_key = TerminalStore.open(home() / "pos", terminal_id).identity.mac_key
-    return DukptSigner.create(path, initial_key, _initial_ksn(section, terminal_id))
+    ksn = _initial_ksn(section, terminal_id)
+    try:
+        initial_key = export_initial_key(module_keys(), section.mac.register_id, ksn)
+    except NotExportable as error:
+        raise click.ClickException(f"terminal {terminal_id} cannot be keyed here: {error}") from error
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return DukptSigner.create(path, initial_key, ksn)
 
 
 def _initial_ksn(section: AcquirerSection, terminal_id: str) -> bytes:

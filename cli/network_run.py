@@ -26,9 +26,11 @@ from cli.partner_setting import (
     read_settings,
     section_of,
     services_of,
+    signer_of,
 )
 from partner.exchange import Chances, Concentrator
 from partner.network import Partner
+from partner.notices import NoticeTaker
 from partner.run_tally import RunTally, percentile
 from partner.traffic import Traffic, TrafficPlan
 
@@ -79,6 +81,9 @@ def run_command(
     With role we_connect it is the network's host: it waits at the network's own addresses for the links that the switch opens, answers
     sign-on and echo, and sells over them.
 
+    Notices that the switch sends it are taken and answered, with --errors put off at first, with --drop answered only when they are
+    repeated; one with a wrong MAC, or a repeat that says something else, is a fault.
+
     What is sold is sold: use a test installation. Exits 0 only if every answer was right, every repeat got the same octets, no PIN came
     twice, and the totals agree.
     """
@@ -89,18 +94,32 @@ def run_command(
     plan = _plan(partner, known, source, terminals=terminals, rate=rate, seconds=seconds)
     chances = Chances(errors=errors, drop=drop, duplicates=duplicates, delay_seconds=delay_ms / 1000)
     tally = RunTally()
+    seed = secrets.randbits(32) if seed is None else seed
     _play(
         partner,
         plan,
         chances,
         tally,
+        _taker(partner, source, chances, tally, seed),
         line=line,
         answer_seconds=section.answer_deadline_seconds + ANSWER_MARGIN_SECONDS,
-        seed=secrets.randbits(32) if seed is None else seed,
+        seed=seed,
         show=None if is_json else _show_live,
     )
     click.echo(json.dumps(tally.as_json(), ensure_ascii=False) if is_json else _as_text(tally))
     sys.exit(0 if not tally.faults else 1)
+
+
+def _taker(partner: Partner, source: KeySource, chances: Chances, tally: RunTally, seed: int) -> NoticeTaker:
+    return NoticeTaker(
+        partner,
+        signer_of(source),
+        counts=tally.notices,
+        fault=tally.fault,
+        errors=chances.errors,
+        drop=chances.drop,
+        chance=random.Random(f"{seed} notices"),  # noqa: S311 - choices of a simulation, no secret
+    )
 
 
 def _plan(
@@ -131,6 +150,7 @@ def _play(
     plan: TrafficPlan,
     chances: Chances,
     tally: RunTally,
+    taker: NoticeTaker,
     *,
     line: PartnerLine,
     answer_seconds: float,
@@ -144,7 +164,14 @@ def _play(
     chance = random.Random(seed)  # noqa: S311 - choices of a simulation, no secret
 
     concentrator = Concentrator(
-        partner, turning, chances, tally, chance, answer_seconds=answer_seconds, reconnect=lambda: line.reopen()
+        partner,
+        turning,
+        chances,
+        tally,
+        chance,
+        answer_seconds=answer_seconds,
+        reconnect=lambda: line.reopen(),
+        notices=taker,
     )
     line.adopt(turning, concentrator)
     traffic = Traffic(partner, plan, concentrator, turning, now=now, chances=chances, chance=chance)
@@ -190,6 +217,10 @@ def _as_text(tally: RunTally) -> str:
     lines = [
         f"{kind:<14} " + "  ".join(f"{code}: {n}" for code, n in codes.items())
         for kind, codes in result["codes"].items()
+    ]
+    lines += [
+        f"notice {mti:<7} " + "  ".join(f"{outcome}: {n}" for outcome, n in outcomes.items())
+        for mti, outcomes in result["notices"].items()
     ]
     lines.append(f"p50 {_ms(result['p50_ms'])}, p99 {_ms(result['p99_ms'])}; {result['pins']} PINs")
     lines.append(

@@ -5,6 +5,7 @@ import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +19,7 @@ from config.errors import ConfigError
 from config.settings import Settings, load
 from partner.case import Meter, Terminal
 from partner.network import Partner, partner_of
+from pos.mac import Signer, signer
 from pos.store import TerminalIdentity
 from security_module.terminal_keys import NotExportable, export_terminal_key
 from vending.money import Centavos
@@ -182,6 +184,20 @@ class KeySource:
             mac_scheme=self.section.mac.scheme,
             mac_key=key,
         )
+
+
+def signer_of(source: KeySource) -> Callable[[str], Signer | None]:
+    """Return who finds the key of a terminal that the switch names in a notice; None for one that is not here."""
+
+    @cache
+    def find(terminal_id: str) -> Signer | None:
+        try:
+            identity = source.identity(terminal_id)
+        except click.ClickException:
+            return None
+        return signer(identity.mac_scheme, identity.mac_key)
+
+    return find
 
 
 def key_source(section: AcquirerSection, keys_file: Path | None) -> KeySource:

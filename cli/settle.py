@@ -113,6 +113,8 @@ def _ask(question: Callable[[], _Result]) -> _Result:
     try:
         return signing.ask(question, "eudora settle list")
     except DayNotClosed as error:
-        raise click.ClickException(f"{error}: the day is not closed, or there is no such network") from error
+        raise click.ClickException(
+            f"{error}: the day is not closed, or is before the network's first, or there is no such network"
+        ) from error
     except (SettlementFileError, SettlementDiffers, reconcile.DifferenceRefused, OSError) as error:
         raise click.ClickException(str(error)) from error

@@ -174,8 +174,8 @@ class AcquirerSection(Section):
         response_codes: other spellings of our codes in its data element 39, ``{ float_short = "61" }``.
         response_texts: what a refusal says in data element 44 for the cashier to read, ``{ float_short = "Cupo agotado" }``: 1 to 25
             characters of Latin-1.
-        tells_balance: whether answers to sales and inquiries, and to sales that the float does not cover, carry in data element 54 what
-            the network may still sell: of a sale, right behind it.
+        tells_balance: whether answers about money (sales, inquiries, reversals, advices, last answers, totals, refusals of them) carry in
+            data element 54 what the network may still sell: of a sale or reversal, right behind it.
         is_sign_on_required: whether financial messages are refused (77) before an 0800 sign-on on the same connection.
         network_terminals: terminals that speak for the whole network: only they may ask for its cut-over (0800/201) and its totals
             (0520). Without any, nobody may. In the environment: a JSON list.

@@ -4,11 +4,13 @@ Being confirmed is a lifecycle beside the sale's own: it is a row of its own tab
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, Engine, text
 
 from ledger import arrays, journal
+from ledger.available import available_of, available_statement
 from ledger.database import Retry, transact
 from ledger.rounds import together
 from vending.order import AdviceOrder, AdviceResult, Advised, Conflict, Repeated, RequestKey, Unresolved
@@ -53,7 +55,13 @@ def confirm(engine: Engine, orders: Sequence[AdviceOrder]) -> list[AdviceResult]
 def _confirm(connection: Connection, orders: Sequence[AdviceOrder]) -> list[AdviceResult]:
     keys = [order.key for order in orders]
     originals = [order.original for order in orders]
-    known, found = together(connection, (_LOOK_UP, journal.key_arrays(keys)), (_LOOK_UP, journal.key_arrays(originals)))
+    known, found, floats = together(
+        connection,
+        (_LOOK_UP, journal.key_arrays(keys)),
+        (_LOOK_UP, journal.key_arrays(originals)),
+        available_statement(key.acquirer_id for key in keys),
+    )
+    available = available_of(floats.rows)
     known_rows = {row.position - 1: row for row in known.rows}
     original_rows = {row.position - 1: row for row in found.rows}
     parked = _lock(connection, {row.sale_id for row in found.rows if row.state == "posted"})
@@ -71,10 +79,10 @@ def _confirm(connection: Connection, orders: Sequence[AdviceOrder]) -> list[Advi
             continue
         original = original_rows.get(position)
         result = _judge(order, original, parked)
-        results.append(result)
         if isinstance(result, Unresolved):
+            results.append(result)
             continue
-        assert isinstance(result, Advised)
+        results.append(replace(result, available_centavos=available.get(order.key.acquirer_id)))
         lines.append(_line(order, result.code))
         if result.code.is_approved:
             assert original is not None

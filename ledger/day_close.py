@@ -41,7 +41,7 @@ _BEGINNERS = text("""
 
 _BEGIN = text("""
     INSERT INTO closed_day (settlement_date, acquirer_code, closed_at)
-    SELECT least(a.settlement_date, (SELECT min(s.settlement_date) FROM sale AS s WHERE s.acquirer_code = a.code)) - 1, a.code, :at
+    SELECT least(CAST(:today AS date), (SELECT min(s.settlement_date) FROM sale AS s WHERE s.acquirer_code = a.code)) - 1, a.code, :at
     FROM acquirer AS a WHERE a.code = ANY (CAST(:codes AS text[]))
     ON CONFLICT DO NOTHING
 """)
@@ -174,10 +174,11 @@ def _readers(engine: Engine) -> set[str]:
 def _close(connection: Connection, order: CloseDays) -> DaysClosed:
     allow_scans(connection)
     connection.execute(text(f"SET LOCAL statement_timeout = {SCAN_TIMEOUT_MILLISECONDS}"))
-    # The day before a network's first sale, on which nothing was sold, is where its row of closed days begins.
+    # A network is in business from the day on which it is first seen here, or from its first sale if that was earlier. Its row of closed
+    # days begins with the day before, which is none of its days: no file and no notice is of it (`ledger.settled_days`).
     beginners = list(connection.scalars(_BEGINNERS))
     if beginners:
-        connection.execute(_BEGIN, {"codes": arrays.texts(beginners), "at": order.at})
+        connection.execute(_BEGIN, {"codes": arrays.texts(beginners), "at": order.at, "today": local_date(order.at)})
     days, _ = _past_days(connection)
     closed = connection.execute(
         _CLOSE,

@@ -13,6 +13,7 @@ from ledger import arrays, journal
 from ledger.database import transact
 from ledger.rounds import together
 from ledger.stored_sales import StoredSale, read_sales
+from vending.money import Centavos
 from vending.order import LastAnswerFound, LastAnswerInquiry, RequestKey
 from vending.response_code import ResponseCode
 
@@ -22,9 +23,11 @@ INQUIRIES_PER_BATCH_MAX = 1024
 # The last sale of a terminal is the last entry of its part of the index; terminals of two networks may have the same code, and those of
 # the other one are passed over.
 _ADMIT = text("""
-    SELECT o.position, t.status AS terminal_status, l.id AS last_sale_id
+    SELECT o.position, t.status AS terminal_status, l.id AS last_sale_id,
+        f.credit_line_centavos - f.balance_centavos - f.pending_centavos AS available_centavos
     FROM unnest(CAST(:acquirers AS text[]), CAST(:terminals AS text[])) WITH ORDINALITY AS o (acquirer_code, terminal_code, position)
     JOIN acquirer AS a ON a.code = o.acquirer_code
+    JOIN account AS f ON f.id = a.float_account_id
     JOIN terminal AS t ON t.acquirer_id = a.id AND t.code = o.terminal_code
     LEFT JOIN LATERAL (
         SELECT s.id FROM sale AS s WHERE s.terminal_code = o.terminal_code AND s.acquirer_code = o.acquirer_code
@@ -97,9 +100,10 @@ def _find(connection: Connection, inquiries: Sequence[LastAnswerInquiry]) -> lis
             continue
         sale_id = sale_ids[position]
         if sale_id is not None:
-            results.append(_of_sale(sales[sale_id], is_locked=sale_id in locked))
+            found_last = _of_sale(sales[sale_id], is_locked=sale_id in locked)
         else:
-            results.append(_of_request(inquiry, originals.get(position)))
+            found_last = _of_request(inquiry, originals.get(position))
+        results.append(replace(found_last, available_centavos=Centavos(terminals[position].available_centavos)))
     return _count_reprints(connection, inquiries, results)
 
 

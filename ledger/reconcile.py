@@ -15,6 +15,7 @@ import psycopg
 from sqlalchemy import Connection, Engine, text
 
 from ledger.database import allow_scans, transact
+from ledger.settled_days import IS_SETTLED
 from ledger.settlement_file import DayNotClosed
 from ledger.settlement_lines import LINES
 from messages.partner_csv import ColumnMapping, read_partner_lines
@@ -91,8 +92,6 @@ _COUNT = text("""
             JOIN ours AS o ON o.receipt = p.our_receipt AND o.is_reversal = p.is_reversal
             WHERE NOT coalesce(t.paid <> o.paid OR t.commission <> o.commission OR t.tax <> o.tax, false)) AS matched
 """)
-
-_IS_CLOSED = text("SELECT 1 FROM closed_day WHERE settlement_date = :day AND acquirer_code = :acquirer")
 
 _WRITE_RUN = text("""
     INSERT INTO settlement_run (acquirer_code, settlement_date, file_name, sha256, our_lines, their_lines, matched, run_by, run_at)
@@ -191,7 +190,7 @@ def compare_file(engine: Engine, theirs: TheirFile, *, user: str, at: datetime) 
         known = connection.execute(_READ_RUN, values).one_or_none()
         if known is not None:
             return _run_of(known, is_repeat=True)
-        if connection.execute(_IS_CLOSED, values).first() is None:
+        if connection.execute(IS_SETTLED, values).first() is None:
             raise DayNotClosed(f"{acquirer_id} {day.isoformat()}")
         connection.execute(_FILL_OURS, values)
         for statement in (*_ANALYZE, _MAKE_PAIRS):

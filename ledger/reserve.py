@@ -204,9 +204,11 @@ class _Batch:
                 assert again is not None, "the journal row of an order has a code or a sale"
                 self.results[position] = again
                 continue
-            refusal = _refusal_of_terminal(row) or order.refused
+            of_terminal = _refusal_of_terminal(row)
+            refusal = of_terminal or order.refused
             if refusal is not None:
-                self._decline(position, Refusal(refusal))
+                left = None if of_terminal is not None else Centavos(row.available_centavos)
+                self._decline(position, Refusal(refusal), left)
                 continue
             self.available[row.float_account_id] = row.available_centavos
             admissions.append(
@@ -255,9 +257,7 @@ class _Batch:
                 self._reserve(admission, meter, owed, waiting, targets.get(meter_id))
                 held.add(meter_id)
             except Refusal as refusal:
-                short = refusal.code is ResponseCode.FLOAT_SHORT
-                left = Centavos(self.available[admission.float_account_id]) if short else None
-                self._decline(admission.position, refusal, left)
+                self._decline(admission.position, refusal, Centavos(self.available[admission.float_account_id]))
 
     def _parked(
         self, admissions: list[_Admission], meters: Mapping[str, MeterState]

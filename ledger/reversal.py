@@ -13,9 +13,11 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, text
 
 from ledger import journal
+from ledger.available import available_of, available_statement
 from ledger.database import Retry, transact
 from ledger.parking import ParkingBatch, Wish
 from ledger.stored_sales import StoredSale, read_sales
+from vending.money import Centavos
 from vending.order import Conflict, Declined, OriginalFound, RequestKey, ReversalOrder, ReversalResult
 from vending.parked import Parking
 from vending.response_code import ResponseCode
@@ -76,6 +78,7 @@ def _find(connection: Connection, orders: Sequence[ReversalOrder]) -> list[Rever
     if lines and not journal.write(connection, list(lines.values())):
         raise Retry("a journal key was taken meanwhile")
     parking.write()
+    _tell_balances(connection, orders, results)
     return [_result(orders, position, first[order.key], results) for position, order in enumerate(orders)]
 
 
@@ -91,6 +94,23 @@ def _park(parking: ParkingBatch, orders: Sequence[ReversalOrder], results: dict[
         result = results[position]
         assert isinstance(result, OriginalFound)
         results[position] = replace(result, parking=outcome)
+
+
+def _tell_balances(connection: Connection, orders: Sequence[ReversalOrder], results: dict[int, ReversalResult]) -> None:
+    """Say for each reversal what its network may still sell behind it: from what is left now, backwards over what was parked."""
+    fresh = [(position, result) for position, result in results.items() if isinstance(result, OriginalFound | Declined)]
+    if not fresh:
+        return
+    left = available_of(
+        connection.execute(*available_statement(orders[position].key.acquirer_id for position, _ in fresh))
+    )
+    for position, result in reversed(fresh):
+        network = orders[position].key.acquirer_id
+        if network not in left:
+            continue
+        results[position] = replace(result, available_centavos=left[network])
+        if isinstance(result, OriginalFound) and result.sale is not None and result.parking is Parking.PARKED:
+            left[network] = Centavos(left[network] - result.sale.paid_centavos)
 
 
 def _result(

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine, text
 from config.state_files import fill_durably
 from ledger.database import allow_scans, transact
 from ledger.notices import tell_settlement
+from ledger.settled_days import IN_BUSINESS, IS_SETTLED
 from ledger.settlement_lines import LINES
 from messages.settlement_file import (
     LAYOUT_VERSION,
@@ -33,8 +34,6 @@ DELIVERY_DAYS = 7
 """Older days are not put into a directory by themselves when one is first configured; `eudora settle file` makes them."""
 
 FILES_PER_RUN_MAX = 16
-
-_IS_CLOSED = text("SELECT 1 FROM closed_day WHERE settlement_date = :day AND acquirer_code = :acquirer")
 
 # What the file says by kind, and what was written when the day was closed.
 _SUMS = text(f"""
@@ -62,18 +61,18 @@ _WRITE = text("""
     DO UPDATE SET delivered_at = coalesce(settlement_file.delivered_at, excluded.delivered_at)
 """)
 
-_UNDELIVERED = text("""
+_UNDELIVERED = text(f"""
     SELECT c.settlement_date FROM closed_day AS c
-    WHERE c.acquirer_code = :acquirer AND c.settlement_date >= :since AND NOT EXISTS (
+    WHERE c.acquirer_code = :acquirer AND c.settlement_date >= :since AND {IN_BUSINESS} AND NOT EXISTS (
         SELECT 1 FROM settlement_file AS f WHERE f.acquirer_code = c.acquirer_code AND f.settlement_date = c.settlement_date
             AND f.layout_version = :layout AND f.delivered_at IS NOT NULL
     )
     ORDER BY c.settlement_date LIMIT :most
-""")
+""")  # noqa: S608 - constants only
 
 
 class DayNotClosed(Exception):
-    """The day may still change, or there is no such network: no file of it can be made."""
+    """The day may still change, or it is before the network's first, or there is no such network: no file of it can be made."""
 
 
 class SettlementDiffers(Exception):
@@ -130,7 +129,7 @@ def write_settlement_file(
 
     def work(connection: Connection, _attempt: int) -> SettlementFile:
         allow_scans(connection)
-        if connection.execute(_IS_CLOSED, values).first() is None:
+        if connection.execute(IS_SETTLED, values).first() is None:
             raise DayNotClosed(f"{acquirer_id} {day.isoformat()}")
         sums = _proved_sums(connection, values)
         known = connection.execute(_KNOWN, values).scalar_one_or_none()

@@ -23,9 +23,11 @@ _READ = text(f"""
     .replace("m.encryption_algorithm", "s.encryption_algorithm")
 },
         s.*, k.mint_id, k.from_register_id, k.from_tariff_index, k.sections, k.is_rollover, k.digits AS key_digits, t.tids, t.token_units, t.digits, c.claimed,
+        f.credit_line_centavos - f.balance_centavos - f.pending_centavos AS available_centavos,
         EXISTS (SELECT FROM parked_token AS p WHERE p.sale_id = s.id) AS is_parked
     FROM unnest(CAST(:ids AS bigint[])) AS wanted (id)
     JOIN sale AS s ON s.id = wanted.id
+    JOIN account AS f ON f.id = s.float_account_id
     JOIN meter AS m ON m.id = s.meter_id
     JOIN account_holder AS h ON h.id = m.holder_id
     LEFT JOIN sale_key_change AS k ON k.sale_id = s.id
@@ -106,6 +108,7 @@ def _stored_sale(row: Row[Any], key: RequestKey, request: bytes, code: str | Non
         settlement_date=row.settlement_date,
         claimed=tuple(parked_sale(*parked) for parked in row.claimed or ()),
         key_change=key_change_of(row),
+        available_centavos=Centavos(row.available_centavos),
     )
     tokens = tuple(Secret(digits) for digits in row.digits or ()) if row.state == "posted" else ()
     return StoredSale(sale, row.state, tokens, row.is_parked, None if code is None else journal.code_named(code))

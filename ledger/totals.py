@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, text
 
 from ledger import journal
 from ledger.database import Retry, transact
+from vending.money import Centavos
 from vending.response_code import ResponseCode
 from vending.settlement import (
     Compared,
@@ -30,7 +31,9 @@ _KNOWN = text(f"""
 """)  # noqa: S608 - constants only
 
 _TERMINAL = text("""
-    SELECT t.status FROM acquirer AS a JOIN terminal AS t ON t.acquirer_id = a.id WHERE a.code = :acquirer AND t.code = :terminal
+    SELECT f.credit_line_centavos - f.balance_centavos - f.pending_centavos AS available_centavos
+    FROM acquirer AS a JOIN terminal AS t ON t.acquirer_id = a.id JOIN account AS f ON f.id = a.float_account_id
+    WHERE a.code = :acquirer AND t.code = :terminal
 """)
 
 _IS_CLOSED = text("SELECT 1 FROM closed_day WHERE settlement_date = :day AND acquirer_code = :acquirer")
@@ -115,17 +118,19 @@ def _compare(connection: Connection, order: TotalsOrder) -> TotalsResult:
             assert isinstance(again, TotalsResult), "a comparison reserves nothing"
             return again
     values = {"acquirer": order.key.acquirer_id, "terminal": order.key.terminal_id}
-    is_known = connection.execute(_TERMINAL, values).first() is not None
+    terminal = connection.execute(_TERMINAL, values).first()
     ours = our_totals(connection, order.key.acquirer_id, order.terminal_id, order.settlement_date)
     is_equal = agrees(order.theirs, ours.totals)
-    if not is_known:
+    available: Centavos | None = None
+    if terminal is None:
         code = ResponseCode.TERMINAL_UNKNOWN
     else:
+        available = Centavos(terminal.available_centavos)
         code = ResponseCode.APPROVED if is_equal else ResponseCode.TOTALS_DIFFER
         connection.execute(_WRITE, _columns(order, ours, is_equal=is_equal))
     if row is None and not journal.write(connection, [_line(order)]):
         raise Retry("a journal key was taken meanwhile")
-    return Compared(code=code, ours=ours)
+    return Compared(code=code, ours=ours, available_centavos=available)
 
 
 def _line(order: TotalsOrder) -> journal.Line:

@@ -14,7 +14,7 @@ from acquirers.calls import NetworkRequest
 from messages.framing import Frame, FrameEvent
 from messages.wire import Wire
 from partner.host import HostAnswer, host_answer
-from partner.link import Link, Nothing
+from partner.link import Link, Nothing, TakeNotice
 
 POLL_SECONDS: Final = 0.05
 """How long one look at one socket may take."""
@@ -31,7 +31,7 @@ class CalledLink(Link):
     """
 
     def __init__(self, taken: socket.socket, host: "CalledHost") -> None:
-        super().__init__(taken, host.wire.frame_style)
+        super().__init__(taken, host.wire.frame_style, host.take)
         self.is_signed_on = not host.signs_on
         self._host = host
         self._is_spent = False
@@ -81,6 +81,7 @@ class CalledHost:
         signs_on: whether the switch signs on.
         wait_seconds: how long a link of the switch is waited for; above its longest back-off.
         tls: context of encrypted links; None: plain.
+        take: answers notices, as of `partner.link.Link`.
 
     Raises:
         OSError: an address cannot be listened at.
@@ -95,7 +96,9 @@ class CalledHost:
         signs_on: bool,
         wait_seconds: float,
         tls: ssl.SSLContext | None = None,
+        take: TakeNotice | None = None,
     ) -> None:
+        self.take = take
         self.wire = wire
         self.dialect = dialect
         self.signs_on = signs_on

@@ -17,6 +17,7 @@ from messages.mac import MAC_FIELDS
 from messages.tpdu import TPDU_OCTETS, Tpdu
 from partner.link import FRAME_OCTETS_MAX
 from partner.network import Partner
+from partner.notices import NoticeTaker
 from partner.run_tally import RunTally
 from pos.dialogue import IN_PROGRESS, OF_FIRST_COPIES, TERMINAL_ADDRESS, Dialogue, Fault, Pause, Send, Unknown
 from pos.dialogue import Final as FinalAnswer
@@ -42,8 +43,8 @@ class Chances:
     """What is made wrong, each as a share of all requests.
 
     Attributes:
-        errors: wishes that must be refused, or with a wrong MAC.
-        drop: answers that are thrown away as if the line had lost them.
+        errors: wishes that must be refused, or with a wrong MAC; notices that are put off.
+        drop: answers that are thrown away as if the line had lost them, those to notices too.
         duplicates: requests that are sent twice at once.
         delay_seconds: longest delay of a message on its way, evenly spread.
     """
@@ -84,8 +85,9 @@ class PartnerLink(StreamProtocol):
                 self.frame_received(event.octets)
 
     def frame_received(self, octets: bytes) -> None:
-        """Hand one on."""
-        self._concentrator.received(octets)
+        """Hand one on: a notice to the host, anything else to whoever asked."""
+        if not self._concentrator.told(self, octets):
+            self._concentrator.received(octets)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Say that it is gone."""
@@ -129,6 +131,7 @@ class Concentrator:
         chance: of all choices.
         answer_seconds: how long an answer is waited for before the request is repeated.
         reconnect: opens another link for one that was lost.
+        notices: the network's host, as far as it takes notices; None: it takes none.
     """
 
     def __init__(
@@ -141,7 +144,9 @@ class Concentrator:
         *,
         answer_seconds: float,
         reconnect: Callable[[], None],
+        notices: NoticeTaker | None = None,
     ) -> None:
+        self._notices = notices
         self.partner = partner
         self.tally = tally
         self.links: list[PartnerLink] = []
@@ -250,6 +255,21 @@ class Concentrator:
     def _repeat(self, waiting: Waiting) -> None:
         self.tally.repeated += 1
         self._send(waiting, waiting.dialogue.repeat())
+
+    def told(self, link: PartnerLink, frame: bytes) -> bool:
+        """Take a frame if it is a notice, and answer it over its link after the delay of the way."""
+        said = None if self._notices is None else self._notices.take(frame)
+        if said is None:
+            return False
+        if said.frame is not None:
+            octets = write_frame(self.partner.wire.frame_style, said.frame)
+            delay_seconds = self._chances.delay_seconds
+            if delay_seconds:
+                delay_seconds = self._chance.uniform(0.0, delay_seconds)
+                self._reactor.callLater(delay_seconds, self._write_late, link, octets)
+            else:
+                link.write(octets)
+        return True
 
     def received(self, frame: bytes) -> None:
         """Take one frame that came on any link."""

@@ -4,13 +4,17 @@ import socket
 import ssl
 import time
 from collections import deque
+from collections.abc import Callable
 from enum import Enum
 
 from messages.framing import Frame, FrameError, FrameEvent, FrameReader, FrameStyle, write_frame
+from partner.notices import NoticeReply
 
 CONNECT_SECONDS = 5.0
 RECEIVE_OCTETS = 65536
 FRAME_OCTETS_MAX = 4096
+
+TakeNotice = Callable[[bytes], NoticeReply | None]
 
 
 class Nothing(Enum):
@@ -27,9 +31,11 @@ class Link:
     Args:
         connected: its socket, which is this object's from now on.
         style: how frames are written.
+        take: answers a frame that is a notice, which is nobody else's affair; None: notices come through like anything else.
     """
 
-    def __init__(self, connected: socket.socket, style: FrameStyle) -> None:
+    def __init__(self, connected: socket.socket, style: FrameStyle, take: TakeNotice | None = None) -> None:
+        self._take = take
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket = connected
         self._style = style
@@ -56,6 +62,15 @@ class Link:
     def read(self, seconds: float) -> FrameEvent | Nothing:
         """Return the next frame or keep-alive, or why none came within *seconds*."""
         deadline = time.monotonic() + seconds
+        while True:
+            event = self._read(deadline)
+            said = self._take(event.octets) if self._take is not None and isinstance(event, Frame) else None
+            if said is None:
+                return event
+            if said.frame is not None:
+                self.send(said.frame)
+
+    def _read(self, deadline: float) -> FrameEvent | Nothing:
         while not self._events:
             left_seconds = deadline - time.monotonic()
             if left_seconds <= 0:
@@ -89,16 +104,22 @@ class Link:
         self._socket.close()
 
 
-def open_link(address: tuple[str, int], style: FrameStyle, tls: ssl.SSLContext | None = None) -> Link:
+def open_link(
+    address: tuple[str, int],
+    style: FrameStyle,
+    tls: ssl.SSLContext | None = None,
+    take: TakeNotice | None = None,
+) -> Link:
     """Connect to a port.
 
     Args:
         address: host and port.
         style: how frames are written.
         tls: context of an encrypted port; None: plain.
+        take: as of `Link`.
 
     Raises:
         OSError: it cannot be opened.
     """
     plain = socket.create_connection(address, CONNECT_SECONDS)
-    return Link(plain if tls is None else tls.wrap_socket(plain, server_hostname=address[0]), style)
+    return Link(plain if tls is None else tls.wrap_socket(plain, server_hostname=address[0]), style, take)

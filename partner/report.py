@@ -1,8 +1,9 @@
 """The report of a certification: a Markdown page, in Spanish or English, and the same as JSON. No PIN is in either."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from partner.examiner import CaseResult, Outcome, Said
 from partner.judge import PIN_DIGITS, PINS_ELEMENT
 from partner.link import FRAME_OCTETS_MAX
 from partner.network import Partner
+from partner.run_tally import nested
 from vending.calendar import local_time
 
 CASES_VERSION: Final = "1"
@@ -38,6 +40,7 @@ _HEAD = Words(
     "| Caso | Qué se prueba | Resultado | ms |",
     "| Case | What is tried | Result | ms |",
 )
+_NOTICES = Words("Avisos recibidos", "Notices that came")
 _FAILED = Words("Casos que fallan", "Cases that failed")
 _WHY = Words("Por qué importa", "Why it matters")
 _SENT = Words("enviado", "sent")
@@ -45,6 +48,18 @@ _RECEIVED = Words("recibido", "received")
 _NEEDS = Words("falta", "lacks")
 _CERTIFIED = Words("CERTIFICADA", "CERTIFIED")
 _NOT_CERTIFIED = Words("NO CERTIFICADA", "NOT CERTIFIED")
+
+
+@dataclass(slots=True, kw_only=True)
+class Notices:
+    """Notices that came during a certification: how many by MTI and outcome, and what was wrong with them."""
+
+    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    faults: list[str] = field(default_factory=list)
+
+    def tell(self, name: str, words: str) -> None:
+        """Take note of a fault."""
+        self.faults.append(f"{name}: {words}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +72,7 @@ class Report:
         at: when it ended, aware.
         version: of the program that tried.
         results: one for each case.
+        notices: what came beside the cases.
     """
 
     partner: Partner
@@ -64,10 +80,13 @@ class Report:
     at: datetime
     version: str
     results: Sequence[CaseResult]
+    notices: Notices = field(default_factory=Notices)
 
     @property
     def is_certified(self) -> bool:
-        """Whether something was tried and nothing failed."""
+        """Whether something was tried and nothing failed, and no notice was wrong."""
+        if self.notices.faults:
+            return False
         tried = [result for result in self.results if result.outcome is not Outcome.SKIPPED]
         return bool(tried) and all(result.outcome is Outcome.PASSED for result in tried)
 
@@ -87,6 +106,7 @@ def as_markdown(report: Report, language: str) -> str:
         f"- {_DATE.of(language)}: {local_time(report.at):%Y-%m-%d %H:%M:%S} America/Bogota",
         f"- {_ADDRESS.of(language)}: {report.address}, {report.partner.dialect}",
         f"- {_VERSIONS.of(language)}: eudora {report.version}, {_CASES.of(language)} {CASES_VERSION}",
+        *_notice_lines(report.notices, language),
         "",
         _HEAD.of(language),
         "|---|---|---|---|",
@@ -99,6 +119,14 @@ def as_markdown(report: Report, language: str) -> str:
         for result in failed:
             lines += _details(result, report.partner, language)
     return "\n".join(lines)
+
+
+def _notice_lines(notices: Notices, language: str) -> list[str]:
+    lines = []
+    if notices.counts:
+        counts = ", ".join(f"{mti} {outcome} {count}" for (mti, outcome), count in sorted(notices.counts.items()))
+        lines.append(f"- {_NOTICES.of(language)}: {counts}")
+    return [*lines, *(f"- **{fault}**" for fault in notices.faults)]
 
 
 def result_line(result: CaseResult, language: str) -> str:
@@ -118,6 +146,8 @@ def as_json(report: Report, language: str) -> dict[str, Any]:
         "cases_version": CASES_VERSION,
         "is_certified": report.is_certified,
         **{each.value: report.count(each) for each in Outcome},
+        "notices": nested(report.notices.counts),
+        "notice_faults": report.notices.faults,
         "cases": [
             {
                 "id": result.case.id,

@@ -59,6 +59,7 @@ class RunTally:
         links_lost: links that the other end closed.
         tallies: what each terminal sold, by its own count.
         before: what the books said at the start, by terminal and day.
+        notices: copies of notices that came, by MTI and what the host did with them.
     """
 
     codes: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -72,6 +73,7 @@ class RunTally:
     links_lost: int = 0
     tallies: dict[str, Tally] = field(default_factory=dict)
     before: dict[tuple[str, date], DayTotals] = field(default_factory=dict)
+    notices: Counter[tuple[str, str]] = field(default_factory=Counter)
     _pins: dict[str, str] = field(default_factory=dict, repr=False)
 
     def answered(self, kind: str, code: str, where: str) -> None:
@@ -124,12 +126,10 @@ class RunTally:
 
     def as_json(self) -> dict[str, Any]:
         """Return everything as data."""
-        kinds: dict[str, dict[str, int]] = {}
-        for (kind, code), count in sorted(self.codes.items()):
-            kinds.setdefault(kind, {})[code] = count
         return {
             "answers": self.answers,
-            "codes": kinds,
+            "codes": nested(self.codes),
+            "notices": nested(self.notices),
             "p50_ms": percentile(self.latencies_ms, 50),
             "p99_ms": percentile(self.latencies_ms, 99),
             "pins": self.distinct_pins,
@@ -142,6 +142,18 @@ class RunTally:
             "told": self.told,
             "is_right": not self.faults,
         }
+
+
+def nested(counts: Counter[tuple[str, str]]) -> dict[str, dict[str, int]]:
+    """Return counts by two names as data.
+
+    >>> nested(Counter({("0520", "known"): 1, ("0520", "accepted"): 2}))
+    {'0520': {'accepted': 2, 'known': 1}}
+    """
+    found: dict[str, dict[str, int]] = {}
+    for (first, second), count in sorted(counts.items()):
+        found.setdefault(first, {})[second] = count
+    return found
 
 
 def percentile(values: Sequence[float], share: int) -> float | None:

@@ -1,5 +1,6 @@
 """The delivery advice: a terminal says that the customer has his token. The sale is confirmed and the answer stored before it leaves."""
 
+from acquirers.balance import with_balance
 from acquirers.calls import AdviceCall
 from acquirers.dialect import Dialect
 from switch.answered import Answered
@@ -7,14 +8,22 @@ from switch.in_flight import InFlight
 from switch.seal import Seal
 from switch.steps import Books
 from switch.stored_answer import store_answer
+from vending.money import Centavos
 from vending.order import Advised, Conflict, Repeated, Unresolved
 from vending.response_code import Refusal, ResponseCode
 
 
 class Advice:
-    """The use case of one network."""
+    """The use case of one network.
 
-    def __init__(self, *, dialect: Dialect, seal: Seal, books: Books, in_flight: InFlight) -> None:
+    Args:
+        tells_balance: whether the network's balance stands in its answers.
+    """
+
+    def __init__(
+        self, *, dialect: Dialect, seal: Seal, books: Books, in_flight: InFlight, tells_balance: bool = False
+    ) -> None:
+        self._tells_balance = tells_balance
         self._dialect = dialect
         self._seal = seal
         self._books = books
@@ -39,12 +48,14 @@ class Advice:
                 raise Refusal(ResponseCode.DUPLICATE_CONFLICT)
             case Unresolved(sale_id=sale_id):
                 raise Refusal(ResponseCode.IN_PROGRESS, f"sale {sale_id} has no known outcome yet")
-            case Advised(code=code):
-                return await self._store(call, code)
+            case Advised(code=code, available_centavos=available):
+                return await self._store(call, code, available if self._tells_balance else None)
 
-    async def _store(self, call: AdviceCall, code: ResponseCode) -> Answered:
+    async def _store(self, call: AdviceCall, code: ResponseCode, available: Centavos | None) -> Answered:
         answer = self._dialect.decline(call.message, code)
         if code.is_approved:
             answer = self._dialect.acknowledge(call.message)
         assert answer is not None, "a served request always has an answer"
-        return await store_answer(answer, code, call.order.key, seal=self._seal, books=self._books)
+        return await store_answer(
+            with_balance(answer, available), code, call.order.key, seal=self._seal, books=self._books
+        )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from acquirers.balance import with_balance
 from acquirers.calls import LastAnswerCall
 from acquirers.dialect import Dialect
 from switch.answered import Answered
@@ -17,11 +18,20 @@ class LastAnswer:
 
     Args:
         count_reprint: told of each ticket that is handed out again.
+        tells_balance: whether the network's balance stands in its answers.
     """
 
     def __init__(
-        self, *, dialect: Dialect, seal: Seal, books: Books, in_flight: InFlight, count_reprint: Callable[[], None]
+        self,
+        *,
+        dialect: Dialect,
+        seal: Seal,
+        books: Books,
+        in_flight: InFlight,
+        count_reprint: Callable[[], None],
+        tells_balance: bool = False,
     ) -> None:
+        self._tells_balance = tells_balance
         self._dialect = dialect
         self._seal = seal
         self._books = books
@@ -43,7 +53,8 @@ class LastAnswer:
         if found.sale is not None:
             # It is on disk by now, whether or not the answer arrives.
             self._count_reprint()
-        answer = self._dialect.answer_last(call.message, found)
+        available = found.available_centavos if self._tells_balance else None
+        answer = with_balance(self._dialect.answer_last(call.message, found), available)
         try:
             body = await self._seal.sign(answer, call.terminal_id)
         except (ModuleUnavailable, ModuleOutcomeUnknown, ModuleRefused) as error:

@@ -171,6 +171,18 @@ def _seal_of(section: AcquirerSection, shared: Shared, dialect: Dialect, session
     )
 
 
+def _reversal_of(section: AcquirerSection, shared: Shared, dialect: Dialect, seal: Seal) -> Reversal:
+    return Reversal(
+        dialect=dialect,
+        seal=seal,
+        books=shared.books,
+        in_flight=shared.in_flight,
+        parking=parking_limits(section),
+        metrics=shared.metrics.acquirer(section.id),
+        tells_balance=section.tells_balance,
+    )
+
+
 def exchange_of(section: AcquirerSection, shared: Shared, before: Exchange | None = None) -> Exchange:
     """Put the exchange of one network together.
 
@@ -185,6 +197,9 @@ def exchange_of(section: AcquirerSection, shared: Shared, before: Exchange | Non
     books, in_flight, metrics = shared.books, shared.in_flight, shared.metrics.acquirer(section.id)
     sessions = _session_keys_of(section, shared)
     seal = _seal_of(section, shared, dialect, sessions)
+    forgotten = metrics.first_copies_forgotten
+    first_copies = FirstCopies(shared.monotonic, forgotten.inc) if before is None else before.first_copies
+    tells_balance = section.tells_balance
     return Exchange(
         section,
         load=load,
@@ -201,20 +216,18 @@ def exchange_of(section: AcquirerSection, shared: Shared, before: Exchange | Non
             meters=shared.meters,
             reactor=shared.reactor,
             busy_seconds_max=section.answer_deadline_seconds / 2,
-            tells_balance=section.tells_balance,
+            tells_balance=tells_balance,
             tells_outcome=tells(section, "outcome"),
         ),
-        reversal=Reversal(
+        reversal=_reversal_of(section, shared, dialect, seal),
+        advice=Advice(dialect=dialect, seal=seal, books=books, in_flight=in_flight, tells_balance=tells_balance),
+        last_answer=LastAnswer(
             dialect=dialect,
             seal=seal,
             books=books,
             in_flight=in_flight,
-            parking=parking_limits(section),
-            metrics=metrics,
-        ),
-        advice=Advice(dialect=dialect, seal=seal, books=books, in_flight=in_flight),
-        last_answer=LastAnswer(
-            dialect=dialect, seal=seal, books=books, in_flight=in_flight, count_reprint=metrics.reprints.inc
+            count_reprint=metrics.reprints.inc,
+            tells_balance=tells_balance,
         ),
         totals=Totals(
             dialect=dialect,
@@ -224,11 +237,10 @@ def exchange_of(section: AcquirerSection, shared: Shared, before: Exchange | Non
             in_flight=in_flight,
             network_terminals=section.network_terminals,
             metrics=metrics,
+            tells_balance=tells_balance,
         ),
         session_key_change=SessionKeyChange(dialect=dialect, seal=seal, keys=sessions),
-        first_copies=FirstCopies(shared.monotonic, metrics.first_copies_forgotten.inc)
-        if before is None
-        else before.first_copies,
+        first_copies=first_copies,
         metrics=metrics,
         reactor=shared.reactor,
         now=shared.now,

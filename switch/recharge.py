@@ -251,8 +251,10 @@ class Recharge:
         """Give everything back: the module has said that no token exists and none will under this id."""
         answer = self._dialect.decline(message, ResponseCode.MODULE_REFUSED)
         assert answer is not None
+        available = sale.available_centavos
+        before = None if available is None else Centavos(available + sale.paid_centavos)
         try:
-            body = await self._seal.sign(answer, sale.key.terminal_id)
+            body = await self._seal.sign(self._told(answer, before), sale.key.terminal_id)
         except (ModuleUnavailable, ModuleOutcomeUnknown, ModuleRefused) as error:
             raise Refusal(ResponseCode.IN_PROGRESS, f"void: {error!r} after {refused!r}") from error
         posted = await self._books.post(

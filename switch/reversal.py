@@ -7,6 +7,7 @@ outcome is not known yet gets the answer that is not final.
 
 from dataclasses import replace
 
+from acquirers.balance import with_balance
 from acquirers.calls import ReversalCall
 from acquirers.dialect import Dialect
 from config.acquirer import AcquirerSection
@@ -43,6 +44,7 @@ class Reversal:
         in_flight: what is being worked on.
         parking: how much it may park; None: its policy is that a sale stands.
         metrics: its counts.
+        tells_balance: whether its balance stands in the answers.
     """
 
     def __init__(
@@ -54,7 +56,9 @@ class Reversal:
         in_flight: InFlight,
         parking: ParkingLimits | None,
         metrics: AcquirerMetrics,
+        tells_balance: bool = False,
     ) -> None:
+        self._tells_balance = tells_balance
         self._dialect = dialect
         self._seal = seal
         self._books = books
@@ -81,17 +85,19 @@ class Reversal:
                 return Answered(code=code, body=stored, is_repeat=True)
             case Conflict():
                 raise Refusal(ResponseCode.DUPLICATE_CONFLICT)
-            case Declined(code=code):
+            case Declined(code=code, available_centavos=available):
                 refusal = self._dialect.decline(call.message, code)
                 assert refusal is not None
-                return await self._store(call, code, refusal)
-            case OriginalFound(sale=None):
-                return await self._store(call, ResponseCode.APPROVED, self._dialect.acknowledge(call.message))
-            case OriginalFound(parking=Parking.PARKED | Parking.PARKED_BEFORE):
-                return await self._store(call, ResponseCode.APPROVED, self._dialect.acknowledge(call.message))
-            case OriginalFound(sale=sale, is_posted=True, tokens=tokens) if sale is not None:
+                return await self._store(call, code, refusal, available)
+            case (
+                OriginalFound(sale=None, available_centavos=available)
+                | OriginalFound(parking=Parking.PARKED | Parking.PARKED_BEFORE, available_centavos=available)
+            ):
+                answer = self._dialect.acknowledge(call.message)
+                return await self._store(call, ResponseCode.APPROVED, answer, available)
+            case OriginalFound(sale=sale, is_posted=True, tokens=tokens, available_centavos=available) if sale:
                 answer = self._dialect.decline_reversal(call.message, sale, tokens)
-                return await self._store(call, ResponseCode.SALE_STANDS, answer)
+                return await self._store(call, ResponseCode.SALE_STANDS, answer, available)
             case OriginalFound():
                 raise Refusal(ResponseCode.IN_PROGRESS, "the original has no known outcome yet")
 
@@ -104,5 +110,8 @@ class Reversal:
         elif result.parking is Parking.ABOVE_CAP:
             self._metrics.parking_cap_refusals.inc()
 
-    async def _store(self, call: ReversalCall, code: ResponseCode, answer: IsoMessage) -> Answered:
+    async def _store(
+        self, call: ReversalCall, code: ResponseCode, answer: IsoMessage, available: Centavos | None
+    ) -> Answered:
+        answer = with_balance(answer, available if self._tells_balance else None)
         return await store_answer(answer, code, call.order.key, seal=self._seal, books=self._books)

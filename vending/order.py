@@ -112,7 +112,7 @@ class ReservedSale:
     ``local_date`` decides month and tariff; ``settlement_date`` is the day on whose totals the sale stands, fixed here for ever.
     ``claimed`` are the parked sales that it hands out first: their money is part of ``paid_centavos``, and the quote is of the rest.
     ``key_change`` is what its meter takes before its own tokens, which are minted under the key of ``meter``, the new one.
-    ``available_centavos`` is what its network might still sell when this sale had been taken; None where the sale is read back later.
+    ``available_centavos`` is what its network might still sell when this sale had been taken; of a sale that is read back, at that moment.
     """
 
     sale_id: int
@@ -129,7 +129,7 @@ class ReservedSale:
     settlement_date: date
     claimed: Sequence[ParkedSale] = ()
     key_change: KeyChange | None = None
-    # A fact of the moment and not of the sale: the same sale read back is equal without it.
+    # A fact of the moment and not of the sale: the same sale read back is equal with another.
     available_centavos: Centavos | None = field(default=None, compare=False)
 
     @property
@@ -149,7 +149,7 @@ class Reserved:
 class Declined:
     """The ledger's answer: refused, written in the journal, nothing taken; the stored answer is still to be made.
 
-    ``available_centavos`` is what the network may still sell, where it is refused because of that.
+    ``available_centavos`` is what the network may still sell; None where it may not ask, or the request is told again.
     """
 
     code: ResponseCode
@@ -282,7 +282,8 @@ class OriginalFound:
     """What the ledger knows of a reversal's original.
 
     ``sale`` is None when the original was declined or voided. ``is_posted`` tells a token that exists from one that may.
-    ``tokens`` are there only when posted. ``parking`` says whether they are kept and the money is back.
+    ``tokens`` are there only when posted. ``parking`` says whether they are kept and the money is back. ``available_centavos`` is what
+    the network may still sell behind this reversal.
     """
 
     code: ResponseCode | None
@@ -291,6 +292,7 @@ class OriginalFound:
     tokens: Sequence[Secret[str]]
     original_request: bytes
     parking: Parking = Parking.NOT_ASKED
+    available_centavos: Centavos | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -338,10 +340,14 @@ class AdviceOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Advised:
-    """The ledger's answer to an advice: journaled, and the sale confirmed if ``code`` approves; the stored answer is still to be made."""
+    """The ledger's answer to an advice: journaled, and the sale confirmed if ``code`` approves; the stored answer is still to be made.
+
+    ``available_centavos`` is what the network may still sell.
+    """
 
     code: ResponseCode
     private_detail: str = ""
+    available_centavos: Centavos | None = field(default=None, compare=False)
 
 
 AdviceResult = Advised | Repeated | Unresolved | Conflict
@@ -363,7 +369,8 @@ class LastAnswerFound:
 
     ``code`` says whether it can tell: approved; `IN_PROGRESS` while the sale is open; `ORIGINAL_NOT_FOUND`; or why this terminal is
     told nothing. The rest is there when it is approved: ``original_code`` is what the original was answered, and where it was sold
-    ``sale`` and ``tokens`` are handed out once more, for the ``reprint_count``-th time, which is durable.
+    ``sale`` and ``tokens`` are handed out once more, for the ``reprint_count``-th time, which is durable. ``available_centavos`` is what
+    the network may still sell now; None where the terminal may not ask.
     """
 
     code: ResponseCode
@@ -373,3 +380,4 @@ class LastAnswerFound:
     sale: ReservedSale | None = None
     tokens: Sequence[Secret[str]] = ()
     reprint_count: int = 0
+    available_centavos: Centavos | None = field(default=None, compare=False)

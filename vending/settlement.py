@@ -4,10 +4,11 @@ Every sale is stamped once, when it is reserved, with the later of its network's
 day is therefore only ever compared and closed here, never assigned.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, time
 
 from vending.calendar import local_date
+from vending.money import Centavos
 from vending.order import Conflict, Declined, Repeated, RequestKey
 from vending.response_code import Refusal, ResponseCode
 
@@ -87,10 +88,14 @@ class TotalsOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compared:
-    """The ledger's answer to a `TotalsOrder`: journaled and compared; the stored answer is still to be made."""
+    """The ledger's answer to a `TotalsOrder`: journaled and compared; the stored answer is still to be made.
+
+    ``available_centavos`` is what the network may still sell now; None where the terminal is not known.
+    """
 
     code: ResponseCode
     ours: OurTotals
+    available_centavos: Centavos | None = field(default=None, compare=False)
 
 
 TotalsResult = Compared | Declined | Repeated | Conflict

@@ -9,9 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from sqlalchemy import text
 
 from cli import context
+from cli.main import main
 from cli.system import RunningSystem, running_system
 from messages.dukpt import counter_of
 from pos import requests
@@ -265,4 +267,36 @@ def test_a_terminal_with_a_key_for_each_message_sells_repeats_and_is_not_another
     stranger_key = export_initial_key(context.module_keys(), register, other)
     stranger = DukptSigner.create(system.home / f"{network}.json", stranger_key, other)
     assert not isinstance(till(stranger, 0.3).inquire(meter_number=meter), Final)
+    assert books.differences() == []
+
+
+@pytest.mark.parametrize("network", DEVICES)
+def test_eudora_pos_is_a_terminal_with_a_key_for_each_message(
+    system: RunningSystem, books: Books, monkeypatch: pytest.MonkeyPatch, network: str
+) -> None:
+    """The command sells, shows the ticket again and reverses, also on a terminal whose memory is older than its network's DUKPT."""
+    dialect, scheme, _, terminal_id, ksn = DEVICES[network]
+    for name, value in system.environment.items():
+        monkeypatch.setenv(name, value)
+    context.settings.cache_clear()
+    old = TerminalIdentity(
+        terminal_id=terminal_id, merchant_id="TIENDA000000001", nii="001", mac_scheme=scheme, mac_key=Secret(bytes(16))
+    )
+    TerminalStore.create(system.home / "pos", old)
+    try:
+        address = ":".join(map(str, system.network_address(network)))
+        options = ("--dialect", dialect, "--terminal", terminal_id, "--address", address)
+        meter = books.meter("status = 'active' AND service = 1 AND held_by IS NULL")
+        for words, status in (
+            (("echo",), 0),
+            (("sell", "--meter", meter, "--amount", "20000"), 0),
+            (("last",), 0),
+            (("reverse",), 1),
+        ):
+            done = CliRunner().invoke(main, ["pos", *words, *options])
+            assert done.exit_code == status, (words, done.output, done.exception)
+    finally:
+        context.settings.cache_clear()
+    device = DukptSigner.open(system.home / "pos" / f"{terminal_id}.dukpt.json")
+    assert counter_of(device.ksn) >= counter_of(ksn) + 3
     assert books.differences() == []

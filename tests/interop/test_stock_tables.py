@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from messages.specs import datafono, loteria, recargas
 from tests.interop.stock_tables import JPOS_1987, JPOS_1987_BINARY, JPOS_1993, MOOV_1987, Table
 
 Rows = Mapping[str, Mapping[str, Any]]
+DOCUMENTS = Path(__file__).parents[2] / "docs" / "wire"
 _KINDS = {"n": "N", "x+n": "X", "ans": "C", "raw": "C"}
 _LITERAL = {53: "LB", 55: "LLB", 96: "LLB"}
 """Elements of 1993 that are octets behind a length: as `raw` they are read the same."""
@@ -81,6 +83,19 @@ def binary_form(row: Mapping[str, Any] | None) -> tuple[str, int] | None:
     letter = {"x+n": "X", "n": "N", "z": "Z", "b": "B"}.get(kind, "C")
     length = size // 8 if kind == "b" else size + 1 if kind == "x+n" else size
     return "L" * dots + letter, length
+
+
+@pytest.mark.parametrize(("page", "names"), [("recargas", ("jPOS 1987", "moov 1987")), ("loteria", ("jPOS 1993",))])
+def test_the_pages_say_where_a_stock_table_differs(page: str, names: tuple[str, ...]) -> None:
+    """Each element that differs is named behind the sentence on the stock table; for datafono they are those of jPOS in octets."""
+    assert _named(page) == {number for name in names for number in DIFFERENCES[name]}
+    assert _named("datafono") == {35, 65}
+
+
+def _named(page: str) -> set[int]:
+    text = (DOCUMENTS / f"{page}.md").read_text(encoding="utf-8")
+    (words,) = re.findall(r"This is the stock.*?\n\n", text, re.DOTALL)
+    return {int(number) for number in re.findall(r"\b(35|44|45|53|54|55|65|96|97)\b", words)}
 
 
 def test_our_tables_have_no_row_that_jpos_does_not_have() -> None:

@@ -15,7 +15,7 @@ from messages.settlement_file import SettlementReader
 from tests.ledger.books import INDEBTED, NOW, PLAIN, Books, void_of
 from tests.ledger.test_ledger_network_terms import agree, terms
 from tests.ledger.test_ledger_parking import park, reversal_of, reverse
-from tests.ledger.test_ledger_settlement import MIDNIGHT, TODAY, TOMORROW, close
+from tests.ledger.test_ledger_settlement import MIDNIGHT, TODAY, TOMORROW, close, cut
 from vending.parked import Parking
 from vending.settlement import LookAtNetworks, NetworksSeen
 
@@ -74,6 +74,27 @@ def test_it_agrees_with_what_is_answered_to_the_network(sold: Books, tmp_path: P
     assert sold.check().agree
 
 
+def test_a_networks_first_file_is_of_its_first_day_in_business(sold: Books, tmp_path: Path) -> None:
+    """That of its first sale; none is delivered, made or compared of the day before, where its row of closed days begins."""
+    look = LookAtNetworks(at=MIDNIGHT + timedelta(days=1), directories=(("banco", str(tmp_path)),))
+    assert look_at_networks(sold.engine, look).delivered == (("banco", TODAY), ("banco", TOMORROW))
+    before = TODAY - timedelta(days=1)
+    assert sold.value("SELECT min(settlement_date) FROM closed_day WHERE acquirer_code = 'banco'") == before
+    with pytest.raises(DayNotClosed):
+        write(sold, tmp_path, before)
+    assert sold.check().agree
+
+
+def test_without_a_sale_it_is_of_the_day_on_which_the_network_was_created(books: Books, tmp_path: Path) -> None:
+    """Also where that day was cut over before midnight: its file is there, with nothing in it."""
+    cut(books)
+    assert close(books, NOW) == [TODAY]
+    assert close(books, acquirer="parado") == [TODAY]
+    look = LookAtNetworks(at=MIDNIGHT, directories=(("banco", str(tmp_path)), ("parado", str(tmp_path))))
+    assert look_at_networks(books.engine, look).delivered == (("banco", TODAY), ("parado", TODAY))
+    assert write(books, tmp_path).sums.sales == 0
+
+
 def test_made_again_it_is_the_same_octet_for_octet(sold: Books, tmp_path: Path) -> None:
     """Also after the day's sales were reversed on a later day, and in another place."""
     first = write(sold, tmp_path).path.read_bytes()
@@ -117,8 +138,7 @@ def test_the_look_delivers_each_day_once_and_tells_what_it_could_not_write(sold:
     gone = look_at_networks(sold.engine, LookAtNetworks(at=at, directories=(("banco", str(tmp_path / "away")),)))
     assert (gone.delivered, [name for name, _ in gone.failed]) == ((), ["banco"])
     seen = look_at_networks(sold.engine, LookAtNetworks(at=at, directories=(("banco", str(tmp_path)),)))
-    # The day before the first sale begins the row of closed days; it has a file without lines.
-    assert seen.delivered == tuple(("banco", day) for day in (TODAY - timedelta(days=1), TODAY, TOMORROW))
+    assert seen.delivered == tuple(("banco", day) for day in (TODAY, TOMORROW))
     assert {level.acquirer_id for level in seen.floats} == {"banco", "parado"}
     for path in tmp_path.iterdir():
         path.unlink()
@@ -152,5 +172,5 @@ def test_of_two_processes_that_look_at_once_one_delivers(
         may_go_on.set()
         first.join(20)
     assert (second.delivered, second.failed, len(second.floats)) == ((), (), 2)
-    assert len(seen[0].delivered) == 3
+    assert len(seen[0].delivered) == 2
     assert look_at_networks(sold.engine, look).delivered == ()

@@ -11,6 +11,7 @@ from messages.iso_message import IsoMessage
 from messages.mac import covered, splice_mac, with_placeholder
 from partner.exchange import Chances, Concentrator, PartnerLink
 from partner.network import Partner
+from partner.notices import NoticeTaker
 from partner.run_tally import RunTally, percentile
 from partner.spoilt import SpoiltSigner
 from pos import requests
@@ -59,7 +60,7 @@ class MemoryTransport:
 class Bench:
     """A concentrator over one memory link."""
 
-    def __init__(self, answer: Answer, chances: Chances | None = None) -> None:
+    def __init__(self, answer: Answer, chances: Chances | None = None, *, notices: NoticeTaker | None = None) -> None:
         self.network = partner()
         self.clock = Clock()
         self.tally = RunTally()
@@ -71,6 +72,7 @@ class Bench:
             random.Random(1),
             answer_seconds=15.0,
             reconnect=lambda: None,
+            notices=notices,
         )
         self.transport = MemoryTransport(self.network, answer)
         link = PartnerLink(self.concentrator)

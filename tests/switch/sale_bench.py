@@ -180,9 +180,14 @@ def reserved_sale(order: SaleOrder, sale_id: int = 1_000_122) -> ReservedSale:
 
 
 class FakeLedger:
-    """A journal in memory behind the four steps, with the three answers of the real one."""
+    """A journal in memory behind the four steps, with the three answers of the real one.
+
+    Attributes:
+        left_centavos: what the network may still sell, told with every sale; None: it is not known.
+    """
 
     def __init__(self, events: list[str]) -> None:
+        self.left_centavos: Centavos | None = None
         self.digests: dict[RequestKey, bytes] = {}
         self.sales: dict[RequestKey, ReservedSale] = {}
         self.answers: dict[RequestKey, Posted] = {}
@@ -200,7 +205,11 @@ class FakeLedger:
 
     def _find_unresolved(self, look: UnresolvedLook) -> Sequence[ReservedSale]:
         open_sales = [sale for key, sale in self.sales.items() if key not in self.answers]
-        return [sale for sale in open_sales if look.sale_id in (None, sale.sale_id)]
+        return [
+            replace(sale, available_centavos=self.left_centavos)
+            for sale in open_sales
+            if look.sale_id in (None, sale.sale_id)
+        ]
 
     def _settle(self, item: Any) -> Any:
         """Nothing was sold on any day."""
@@ -226,7 +235,8 @@ class FakeLedger:
             return known
         if order.refused is not None:
             return Declined(code=order.refused)
-        self.sales[order.key] = reserved_sale(order, 1_000_122 + len(self.sales))
+        sale = reserved_sale(order, 1_000_122 + len(self.sales))
+        self.sales[order.key] = replace(sale, available_centavos=self.left_centavos)
         return Reserved(sale=self.sales[order.key])
 
     def _post(self, posting: Posting) -> Posted:

@@ -5,6 +5,7 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
+from acquirers.balance import write_balance
 from ledger.errors import LedgerOutcomeUnknown, LedgerUnavailable
 from messages.iso_message import IsoMessage
 from messages.subfields import first_value, parse_sub_elements
@@ -25,6 +26,7 @@ from tests.switch.sale_bench import (
     payment,
     recharge,
 )
+from vending.money import Centavos
 from vending.order import AnswerRecord, Busy, Declined, OrderKind, Posted, SalePost, SaleVoid
 from vending.ports import MintRequest, ModuleOutcomeUnknown, ModuleRefused, ModuleUnavailable
 from vending.response_code import ResponseCode
@@ -212,6 +214,26 @@ def test_a_token_that_the_module_refuses_voids_the_sale() -> None:
     assert 62 not in sent.message
     (sale,) = bench.ledger.sales.values()
     assert bench.ledger.postings == [SaleVoid(sale=sale, code=ResponseCode.MODULE_REFUSED, answer=sent.body)]
+
+
+def test_a_sale_that_the_module_refuses_tells_what_stood_before_it() -> None:
+    """Its money is back in the float, and the answer says so."""
+    bench = Bench(tells_balance=True)
+    bench.module.minting.plan(REFUSED)
+    bench.ledger.left_centavos = Centavos(7_000_000)
+    assert bench.send(recharge()).message.text(54) == write_balance(9_000_000)
+
+
+def test_a_sale_finished_for_its_repeat_tells_what_stands_then_and_every_later_copy_the_same() -> None:
+    """The sum of its own moment is gone; what was stored first stays, octet for octet, whatever the float does."""
+    bench = Bench(tells_balance=True)
+    bench.module.minting.plan(NO_MODULE[1])
+    assert bench.send(recharge()).code is ResponseCode.IN_PROGRESS
+    bench.ledger.left_centavos = Centavos(5_000_000)
+    finished = bench.send(recharge("0201"))
+    assert (finished.code, finished.message.text(54)) == (ResponseCode.APPROVED, write_balance(5_000_000))
+    bench.ledger.left_centavos = Centavos(1)
+    assert bench.send(recharge("0201")).body == finished.body
 
 
 @pytest.mark.parametrize("error", [*NO_MODULE, REFUSED], ids=repr)
