@@ -216,9 +216,13 @@ def _serve(
     address = listener.getHost()
     assert isinstance(address, IPv4Address | IPv6Address)
     writer.start()
-    if run_file is not None:
-        # Not before signals are heeded: who reads it may send one at once, and would kill where he meant to stop.
-        reactor.callWhenRunning(write_run_file, run_file, {"host": address.host, "port": address.port})
+
+    def tell_that_it_listens() -> None:
+        if run_file is not None:
+            write_run_file(run_file, {"host": address.host, "port": address.port})
+        _log.info(
+            "module.listening", host=address.host, port=address.port, module=keys.module_id, registers=len(keys.vending)
+        )
 
     def stop_listening() -> Deferred[None]:
         stopped: Deferred[None] = Deferred()
@@ -243,9 +247,8 @@ def _serve(
         again.start(seconds, now=False).addErrback(_head_failed)
     reactor.addSystemEventTrigger("before", "shutdown", before_shutdown)
     reactor.addSystemEventTrigger("during", "shutdown", writer.stop)
-    _log.info(
-        "module.listening", host=address.host, port=address.port, module=keys.module_id, registers=len(keys.vending)
-    )
+    # Not before signals are heeded: who reads it may send one at once, and would kill where he meant to stop.
+    reactor.callWhenRunning(tell_that_it_listens)
     try:
         reactor.run()
     finally:

@@ -28,8 +28,10 @@ from messages.tpdu import TPDU_OCTETS, turn_tpdu
 from pos import requests
 from pos.mac import Signer, signer
 from security_module.terminal_keys import export_terminal_key
+from tests.flows.command import eudora
 from tests.flows.conftest import MAC_REGISTER, SPEAKER, Books, Monitor
 from tests.flows.raw_terminal import RawTerminal
+from tests.flows.test_flow_adjustments import propose
 from tests.flows.test_flow_totals import FREE_METER, PAID_CENTAVOS, sell
 from vending.settlement import settlement_day
 
@@ -261,5 +263,34 @@ def test_sales_that_end_without_their_terminal_are_told_as_they_ended(
     told = told_of(host, "outcome", "0420")
     assert (told.text(41), told.text(90)[4:20]) == ("T0000012", refused.text(11) + refused.text(7))
     assert told.text(39) != "00"
+    with context.engine().begin() as connection:
+        connection.exec_driver_sql(
+            "UPDATE meter SET register_id = (SELECT min(id) FROM key_register) WHERE meter_number = %s", (number,)
+        )
     assert host.failures == []
     assert books.differences() == []
+
+
+def test_an_adjustment_of_a_networks_sale_is_told_to_it(
+    system: RunningSystem,
+    host: Host,
+    books: Books,
+    open_terminal: Callable[..., RawTerminal],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two people give money back from a command line of their own: the network gets an 0220 with what and how much, and accepts it."""
+    host.answer_with = "00"
+    for name, value in system.environment.items():
+        monkeypatch.setenv(name, value)
+    terminal = open_terminal("T0000013")
+    sell(terminal, books)
+    sale_id = books.value("SELECT max(id) FROM sale WHERE terminal_code = 'T0000013'")
+    adjustment = propose("--kind", "refund", "--sale", str(sale_id), "--amount", "15.000")
+    approved = eudora("adjust", "approve", adjustment, "--user", "luz")
+    assert approved.exit_code == 0, approved.stderr
+    elements = parse_sub_elements(told_of(host, "adjustment", "0220").text(48))
+    told = {tag: first_value(elements, tag) for tag in ("NR", "AN", "AK", "AM")}
+    assert told == {"NR": str(sale_id), "AN": adjustment, "AK": "refund", "AM": "1500000"}
+    state = "SELECT state FROM network_notice WHERE kind = 'adjustment'"
+    until(lambda: books.value(state) == "accepted", "its acceptance")
+    assert host.failures == []

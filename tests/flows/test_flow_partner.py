@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +192,9 @@ def test_a_network_whose_host_waits_for_us_is_certified_and_played(
     if dialect == "recargas":
         tls, options = _mutual_tls(tmp_path)
         table += f"\n[acquirers.{name}.tls]\n{tls}"
+    if dialect == "loteria":
+        table = table.replace('role = "we_connect"', 'role = "we_connect"\nsettlement_directory = "."')
+        table += f'\n[acquirers.{name}.notices]\nkinds = ["settlement"]\nbackoff_min_seconds = 0.2\nbackoff_max_seconds = 1\n'
     file.write_text(file.read_text(encoding="utf-8") + table, encoding="utf-8")
     ended = None
     for words in (
@@ -222,11 +225,28 @@ def test_a_network_whose_host_waits_for_us_is_certified_and_played(
     report = json.loads(certified.output.splitlines()[-1])
     assert [(each["id"], each["faults"]) for each in report["cases"] if each["outcome"] == "failed"] == []
     assert report["passed"] > 40
+    more: tuple[str, ...] = ()
+    if dialect == "loteria":
+        closed = json.loads(eudora("certify", name, "--case", "CC-02", "--cut-over", "--json").output.splitlines()[-1])
+        assert closed["is_certified"]
+        _wait_for(
+            lambda: books.value("SELECT count(*) FROM network_notice WHERE acquirer_code = :name", name=name) == 1
+        )
+        more = ("--seconds", "5")
     played = json.loads(
-        _ended(_start("network", "run", name, "--json", "--seed", "9", *options, *RUN)).splitlines()[-1]
+        _ended(_start("network", "run", name, "--json", "--seed", "9", *options, *RUN, *more)).splitlines()[-1]
     )
     assert (played["is_right"], played["told"]) == (True, [])
+    # The settled day is told to whoever is the network's host at the time.
+    assert (played["notices"].keys() <= {"1520", "1521"}, bool(played["notices"])) == (True, dialect == "loteria")
     assert books.differences() == []
+
+
+def _wait_for(is_true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + DAY_CLOSED_SECONDS_MAX
+    while not is_true():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def _mutual_tls(directory: Path) -> tuple[str, tuple[str, ...]]:
