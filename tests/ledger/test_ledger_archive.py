@@ -144,7 +144,8 @@ def test_what_is_asked_of_an_archived_sale(books: Books, tmp_path: Path) -> None
     (listed,) = read_undelivered(books.engine, since=OLD, terminal_id=None, limit=1)
     assert listed.code == "archived"
     (reversed_,) = find_originals(books.engine, [books.reversal(orders[1])])
-    assert reversed_ == Declined(code=ResponseCode.ORIGINAL_NOT_FOUND)
+    assert isinstance(reversed_, Declined)
+    assert reversed_.code is ResponseCode.ORIGINAL_NOT_FOUND
     assert day_report(books.engine, OLD.date(), None) == day
 
 

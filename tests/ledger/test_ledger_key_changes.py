@@ -134,7 +134,8 @@ def test_the_policy_refuse_sells_nothing_to_a_meter_that_is_behind(books: Books)
     policy = replace(POLICY, key_change=KeyChangePolicy.REFUSE)
     books.reserver = Reserver(books.engine, load_tariffs(books.engine), policy)
     (declined,) = books.reserver.reserve([books.order(PLAIN)])
-    assert declined == Declined(code=ResponseCode.KEY_CHANGE_DUE)
+    assert isinstance(declined, Declined)
+    assert declined.code is ResponseCode.KEY_CHANGE_DUE
     paid = books.reserve_one(books.payment(2, 100_000))
     assert (paid.meter.register_id, paid.key_change) == (1, None)
 

@@ -125,7 +125,8 @@ def test_no_pin_reaches_a_line_in_any_form(stream: io.StringIO, value: object) -
     with bound(value=value):
         log.info(Event.SALE_RESOLVED)
     written = stream.getvalue()
-    assert len(_lines(stream)) == 2
+    # What a connection of an earlier test has still to say comes here too.
+    assert len([line for line in _lines(stream) if line["event"] == Event.SALE_RESOLVED.value]) == 2
     for form in (PIN, "1234 5678", "1234-5678", "\\u0012"):
         assert form not in written
 
