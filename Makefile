@@ -35,9 +35,9 @@ types: env
 contracts: env
 	$(BIN)/lint-imports
 
-# One process more than the machine has cores, four at most: the long tests mostly wait for other processes. A file of tests stays in one of them; each has a PostgreSQL of its own.
+# Two processes more than the machine has cores, four at most: the long tests mostly wait for other processes. A file of tests stays in one of them; each has a PostgreSQL of its own.
 # The + keeps make from holding the output back; the $(if) keeps `make -n` from running them for it.
-WORKERS ?= $(shell cores=$$(nproc 2>/dev/null || echo 2); echo $$((cores > 3 ? 4 : cores + 1)))
+WORKERS ?= $(shell cores=$$(nproc 2>/dev/null || echo 2); echo $$((cores > 2 ? 4 : cores + 2)))
 
 tests: env
 	+$(if $(findstring n,$(firstword -$(MAKEFLAGS))),@echo )$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder

@@ -1,12 +1,13 @@
 """`eudora demo`: one recharge from the shop to the meter, with everything real. Exit code 0 only if every step went as it must."""
 
+import io
 import shlex
-import subprocess
-import sys
+from contextlib import redirect_stdout
 
 import click
 
 from cli import context
+from cli.main import main
 from cli.meter import REJECTED_EXIT_CODE
 from cli.pos import DEFAULT_TERMINAL_IDS
 from cli.processes import StartError
@@ -85,11 +86,15 @@ def _last_pin() -> str | None:
 
 
 def _run(title: str, arguments: list[str], *, status: int = 0, shows: str = "") -> bool:
-    """Run a command as a user would, show it and what it prints; return whether it ended and said what it must."""
+    """Run a command in this process, show it and what it prints; return whether it ended and said what it must."""
     click.secho(f"\n{title}", bold=True)
     click.echo(f"$ eudora {shlex.join(arguments)}")
-    done = subprocess.run(  # noqa: S603 - our own command
-        [sys.executable, "-m", "cli.main", *arguments], check=False, text=True, stdout=subprocess.PIPE
-    )
-    click.echo(done.stdout, nl=False)
-    return done.returncode == status and shows in done.stdout
+    said = io.StringIO()
+    code: object = None
+    try:
+        with redirect_stdout(said):
+            main.main(arguments, prog_name="eudora")
+    except SystemExit as ended:
+        code = ended.code
+    click.echo(said.getvalue(), nl=False)
+    return code == status and shows in said.getvalue()

@@ -148,11 +148,13 @@ def test_a_terminal_that_never_reads_is_cut_and_gets_the_stored_answer(
     slow.socket.setblocking(False)
     deadline = time.monotonic() + SETTLE_SECONDS_MAX
     before = _counted(monitor, "send_stalled")
+    unsent = b""
     with suppress(ConnectionError):
         while _counted(monitor, "send_stalled") == before:
             assert time.monotonic() < deadline, "was never cut"
             with suppress(BlockingIOError):
-                slow.socket.send(frame * 50)
+                unsent = unsent or frame * 50
+                unsent = unsent[slow.socket.send(unsent) :]
             time.sleep(0.01)
     _wait_until(lambda: len(_rows("T0000233")) > 0)
     assert {row["reason"] for row in _rows("T0000233")} == {"send_stalled"}
