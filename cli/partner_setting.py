@@ -21,7 +21,7 @@ from partner.case import Meter, Terminal
 from partner.network import Partner, partner_of
 from pos.mac import Signer, signer
 from pos.store import TerminalIdentity
-from security_module.terminal_keys import NotExportable, export_terminal_key
+from security_module.terminal_keys import NotExportable, export_terminal_key, export_test_key
 from vending.money import Centavos
 from vending.secret import Secret
 from vending.service import Service
@@ -169,10 +169,7 @@ class KeySource:
             click.ClickException: there is no key for it.
         """
         if self.file_keys is None:
-            try:
-                key = export_terminal_key(context.module_keys(), self.section.mac.register_id, terminal_id)
-            except NotExportable as error:
-                raise click.ClickException(f"{terminal_id}: {error}; give its key with --keys") from error
+            key = self._key_of_this_machine(terminal_id)
         elif terminal_id in self.file_keys:
             key = Secret(bytes.fromhex(self.file_keys[terminal_id]))
         else:
@@ -184,6 +181,22 @@ class KeySource:
             mac_scheme=self.section.mac.scheme,
             mac_key=key,
         )
+
+    def _key_of_this_machine(self, terminal_id: str) -> Secret[bytes]:
+        mac = self.section.mac
+        if mac.dukpt_devices:
+            raise click.ClickException(
+                f"the terminals of {self.section.id} have a key for each message (DUKPT); only `eudora pos` plays such a terminal"
+            )
+        shared = context.host_keys(self.section.id)
+        if shared is not None:
+            return shared.keys.key
+        try:
+            if mac.is_diversified_by_terminal:
+                return export_terminal_key(context.module_keys(), mac.register_id, terminal_id)
+            return export_test_key(context.module_keys(), mac.register_id)
+        except NotExportable as error:
+            raise click.ClickException(f"{terminal_id}: {error}; give its key with --keys") from error
 
 
 def signer_of(source: KeySource) -> Callable[[str], Signer | None]:

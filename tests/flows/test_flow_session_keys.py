@@ -1,6 +1,8 @@
 """Networks whose keys change: one over the line in both directions while switch and module die in between, one with every message."""
 
 import json
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -27,11 +29,13 @@ from pos.speech import speech_of
 from pos.store import ExchangeOpen, TerminalIdentity, TerminalStore
 from pos.till import Till
 from security_module.terminal_keys import export_initial_key, export_test_key
+from tests.flows.command import eudora
 from tests.flows.conftest import Books, Monitor
 from vending.money import Centavos
 from vending.ports import MacScheme
 from vending.secret import Secret
 
+ROOT = Path(__file__).parents[2]
 NETWORK, FIRST_REGISTER, ZONE_REGISTER = "recargas", 12, 14
 OVERLAP_SECONDS = 6
 DEVICES = {
@@ -83,18 +87,21 @@ def system() -> Iterator[RunningSystem]:
         yield running
 
 
+def _first_keys() -> HostKeys:
+    return HostKeys(
+        scheme=MacScheme.X9_19,
+        zone_key=export_test_key(context.module_keys(), ZONE_REGISTER),
+        key=export_test_key(context.module_keys(), FIRST_REGISTER),
+    )
+
+
 class Network:
     """The network's end: its file of keys, and terminals that share it."""
 
     def __init__(self, system: RunningSystem) -> None:
         self._system = system
         self._path = system.home / "red.json"
-        keys = HostKeys(
-            scheme=MacScheme.X9_19,
-            zone_key=export_test_key(context.module_keys(), ZONE_REGISTER),
-            key=export_test_key(context.module_keys(), FIRST_REGISTER),
-        )
-        SessionKeyFile.create(self._path, keys)
+        SessionKeyFile.create(self._path, _first_keys())
         self._stores = {
             terminal_id: TerminalStore.create(
                 system.home / "tills",
@@ -108,6 +115,13 @@ class Network:
             )
             for terminal_id in (SELLER, HOST)
         }
+
+    @staticmethod
+    def copy_keys(system: RunningSystem, path: Path) -> None:
+        """Put the keys as they are now, or as they began, where the commands look for them."""
+        known = system.home / "red.json"
+        keys = SessionKeyFile.open(known).keys if known.exists() else _first_keys()
+        SessionKeyFile.create(path, keys)
 
     @property
     def keys(self) -> SessionKeyFile:
@@ -299,4 +313,44 @@ def test_eudora_pos_is_a_terminal_with_a_key_for_each_message(
         context.settings.cache_clear()
     device = DukptSigner.open(system.home / "pos" / f"{terminal_id}.dukpt.json")
     assert counter_of(device.ksn) >= counter_of(ksn) + 3
+    assert books.differences() == []
+
+
+def test_a_network_is_played_under_its_session_key_and_one_with_dukpt_is_refused(
+    system: RunningSystem, books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`eudora network run` sells under the key that the network has now; for a key with each message it says what does."""
+    for name, value in system.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("EUDORA_DATABASE__DSN", context.database_dsn())
+    pos = system.home / "pos"
+    pos.mkdir(exist_ok=True)
+    Network.copy_keys(system, pos / f"{NETWORK}.session-keys.json")
+    host, port = system.network_address(NETWORK)
+    words = (
+        "network",
+        "run",
+        NETWORK,
+        "--address",
+        f"{host}:{port}",
+        "--json",
+        "--seed",
+        "3",
+        "--rate",
+        "10",
+        "--seconds",
+        "2",
+    )
+    played = subprocess.run(
+        [sys.executable, "-m", "cli.main", *words, "--terminals", "4"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert played.returncode == 0, played.stdout + played.stderr
+    assert json.loads(played.stdout.splitlines()[-1])["pins"] > 5
+    refused = eudora("network", "run", "loteria", "--seconds", "1")
+    assert (refused.exit_code, "DUKPT" in refused.output) == (1, True), refused.output
     assert books.differences() == []
