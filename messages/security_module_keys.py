@@ -74,7 +74,7 @@ def read_mac_key(register_id: int, scheme: int, name: bytes, octets: int) -> Mac
     """Read the name of a key."""
     if scheme & _OF_DUKPT:
         algorithm = _SCHEME_NAMES.get(scheme & ~_OF_DUKPT)
-        if algorithm is None:
+        if algorithm not in KSN_OCTETS:
             raise ValueError("MAC scheme")
         require(octets == KSN_OCTETS[algorithm] and len(name) == octets, "length of the key serial number")
         return MacKey(register_id=register_id, scheme=algorithm, diversifier="", ksn=name)

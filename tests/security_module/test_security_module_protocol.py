@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+from contextlib import suppress
 
 import pytest
 from hypothesis import example, given
@@ -356,6 +357,26 @@ def test_a_mint_request_out_of_range_names_its_field(offset: int, octets: bytes,
         Status.FORMAT_ERROR,
     )
     assert detail in caught.value.detail
+
+
+@pytest.mark.parametrize("octets", [0, 10, 12])
+def test_any_scheme_with_any_name_is_a_key_or_a_format_error(octets: int) -> None:
+    """A scheme that has no key serial numbers, said to have one, was neither."""
+
+    def frame(scheme: str) -> bytes:
+        key = MacKey(register_id=10, scheme=scheme, diversifier="0" * octets)
+        return encode_request(3, GenerateMac(key=key, data=b"data"))[4:]
+
+    body, other = bytearray(frame("X9.9")), frame("X9.19")
+    (place,) = [at for at, octet in enumerate(other) if octet != body[at]]
+    keys = 0
+    for octet in range(256):
+        body[place] = octet
+        with suppress(FieldError):
+            _, read = decode_request(bytes(body))
+            assert isinstance(read, GenerateMac)
+            keys += 1
+    assert 0 < keys < 12
 
 
 def test_unknown_command_and_version() -> None:
