@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help env demo test check lint types contracts tests wheel bench isolation interop softhsm fuzz torture simulate lock clean
+.PHONY: help env demo test check lint types contracts tests long wheel bench isolation interop softhsm fuzz torture simulate lock clean
 
 help: ## what can be done
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -40,7 +40,10 @@ contracts: env
 WORKERS ?= $(shell cores=$$(nproc 2>/dev/null || echo 2); echo $$((cores > 2 ? 4 : cores + 2)))
 
 tests: env
-	+$(if $(findstring n,$(firstword -$(MAKEFLAGS))),@echo )$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+	+$(if $(findstring n,$(firstword -$(MAKEFLAGS))),@echo )$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder -m 'not long'
+
+long: env ## the tests that take longest and look like `make torture` and `make bench`, short; not part of `make test`
+	$(BIN)/pytest -m long
 
 wheel: env ## build the wheel
 	rm -rf build *.egg-info dist

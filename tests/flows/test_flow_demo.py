@@ -7,6 +7,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -28,6 +30,7 @@ def test_the_demonstration_goes_as_it_must_twice() -> None:
                 assert phrase in done.stdout, phrase
 
 
+@pytest.mark.long
 def test_the_benchmark_gets_every_answer() -> None:
     """`eudora bench` ends well only if every sale got an authentic answer and the books agree."""
     with tempfile.TemporaryDirectory(prefix="eudora-bench-") as home:

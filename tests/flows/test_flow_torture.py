@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from torture.schedule import FaultKind, Target, target_of
 
 ROOT = Path(__file__).parents[2]
@@ -13,6 +15,7 @@ SEED = 7
 SECONDS = 12
 
 
+@pytest.mark.long
 def test_nothing_is_lost_when_everything_is_killed() -> None:
     """Switch, ledger workers, security module and PostgreSQL die in the middle of sales: books, answers and meters agree after it."""
     run = subprocess.run(
