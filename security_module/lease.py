@@ -10,16 +10,17 @@ Source: docs/security-module/leases.md; the layout octet by octet is in docs/wir
 """
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from typing import TypeVar
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from messages.security_module import MintRequest, Status
 from security_module.registers import VendingRegister
-from security_module.rules import counted_centavos
+from security_module.rules import counted_centavos, units_of
 from security_module.vendors import (
     LeaseLimits,
     SupplyGroup,
@@ -147,6 +148,9 @@ class Statement:
         return bytes((_VERSION,)) + _text(self.terminal_id) + fixed
 
 
+Signed = TypeVar("Signed", Lease, Statement)
+
+
 def _text(text: str) -> bytes:
     raw = text.encode("ascii")
     return bytes((len(raw),)) + raw
@@ -197,14 +201,7 @@ def read_lease(signed: bytes) -> Lease:
     Raises:
         LeaseError: it is none.
     """
-    body = signed[:-SIGNATURE_OCTETS]
-    try:
-        lease = _parse_lease(body)
-    except (ValueError, IndexError, struct.error) as error:
-        raise LeaseError("this is no lease") from error
-    if lease.octets() != body:
-        raise LeaseError("this is no lease")
-    return lease
+    return _read(signed, _parse_lease, "lease")
 
 
 def read_statement(signed: bytes) -> Statement:
@@ -213,14 +210,19 @@ def read_statement(signed: bytes) -> Statement:
     Raises:
         LeaseError: it is none.
     """
+    return _read(signed, _parse_statement, "closing statement")
+
+
+def _read(signed: bytes, parse: Callable[[bytes], Signed], what: str) -> Signed:
+    """Read what stands before a signature; a value has one encoding, and nothing else is it."""
     body = signed[:-SIGNATURE_OCTETS]
     try:
-        statement = _parse_statement(body)
+        found = parse(body)
     except (ValueError, IndexError, struct.error) as error:
-        raise LeaseError("this is no closing statement") from error
-    if statement.octets() != body:
-        raise LeaseError("this is no closing statement")
-    return statement
+        raise LeaseError(f"this is no {what}") from error
+    if found.octets() != body:
+        raise LeaseError(f"this is no {what}")
+    return found
 
 
 def prove(signed: bytes, context: bytes, public_key: str) -> None:
@@ -310,11 +312,6 @@ def find_mint_refusal(
         if used > limit:
             return status
     return None
-
-
-def units_of(request: MintRequest) -> int:
-    """Return the tenths of a unit of all tokens of *request*."""
-    return sum([units for _, units in request.tokens])
 
 
 def find_acceptance_refusal(

@@ -6,7 +6,6 @@ audit, before anything leaves.
 
 import dataclasses
 import json
-from collections.abc import Mapping
 
 from messages.security_module import (
     AcceptLease,
@@ -49,13 +48,6 @@ from security_module.vendors import Till, VendorTerminal
 REVOKED = "revoked"
 FROZEN = "frozen"
 
-_COMMANDS: Mapping[type[LeaseRequest], Command] = {
-    AskLease: Command.ASK_LEASE,
-    AcceptLease: Command.ACCEPT_LEASE,
-    CloseLease: Command.CLOSE_LEASE,
-    ReadLease: Command.READ_LEASE,
-    RevokeTerminal: Command.REVOKE_TERMINAL,
-}
 _OF_A_TILL = AcceptLease | CloseLease | ReadLease
 
 
@@ -76,12 +68,12 @@ class LeaseCommands:
         self._till = keys.till
         self._key = AuditKey(keys.module_id, keys.audit_key) if keys.audit_key is not None else None
 
-    def reply(self, log: MintLog, request: LeaseRequest) -> Reply:
-        """Do what *request* asks; a refusal is a reply too. Called in the writer's thread."""
+    def reply(self, log: MintLog, request: LeaseRequest, command: Command) -> Reply:
+        """Do what *request* asks by *command*; a refusal is a reply too. Called in the writer's thread."""
         try:
             return self._reply(log, request)
         except _LeaseRefused as refused:
-            return Refused(command=_COMMANDS[type(request)], status=refused.status)
+            return Refused(command=command, status=refused.status)
 
     def _reply(self, log: MintLog, request: LeaseRequest) -> Reply:
         if self._key is None or (self._till is not None) is not isinstance(request, _OF_A_TILL):

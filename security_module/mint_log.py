@@ -33,7 +33,7 @@ from security_module.keyed_hash import KeyedHash
 from security_module.lease_store import Statements
 from security_module.mint_store import Key, MintLogError, Quota, Row
 from security_module.registers import Approver, VendingRegister
-from security_module.rules import Tally, counted_centavos, find_refusal
+from security_module.rules import Tally, counted_centavos, find_refusal, units_of
 from security_module.till_book import TillBook
 from vending.calendar import local_date
 from vending.secret import Secret
@@ -152,6 +152,7 @@ class MintLog:
             MintLogError: the file is of another version.
         """
         self._registers = registers
+        self._is_of_till = is_of_till
         self._approvers = approvers or {}
         self._audit_key = audit_key
         self._content_key = KeyedHash(
@@ -161,7 +162,6 @@ class MintLog:
         self._clock = WatchedClock(now, ticks or (lambda: now().timestamp()))
         self._database = mint_store.open_store(path)
         try:
-            self.till_book = TillBook(self._database, self._content_key) if is_of_till else None
             self._load()
         except BaseException:
             self._database.close()
@@ -180,8 +180,7 @@ class MintLog:
         head = mint_store.read_last_head(self._database)
         self._head_sequence = head.sequence if head is not None else 0
         self._head_at = datetime.fromisoformat(head.signed_at) if head is not None else None
-        if self.till_book is not None:
-            self.till_book.load()
+        self.till_book = TillBook(self._database, self._content_key) if self._is_of_till else None
 
     def counts(self) -> tuple[RegisterCount, ...]:
         """Return what each vending register has minted, as of the last commit."""
@@ -266,17 +265,17 @@ class MintLog:
         life = draft.tally(register.register_id, None)
         day = draft.tally(register.register_id, draft.day)
         refusal = find_refusal(register, request, now=draft.now, life=life, day=day)
-        if refusal is None and self.till_book is not None and draft.till is not None:
-            refusal = self.till_book.find_refusal(draft.till, register, request, draft.now, draft.day)
+        if refusal is None and draft.till is not None:
+            refusal = draft.till.find_refusal(register, request, draft.now, draft.day)
         if refusal is None and not request.charged_centavos and not is_approved:
             refusal = draft.take_quota(register, len(request.tokens), is_key_change=False)
         if refusal is not None:
             return refusal
-        added = len(request.tokens), sum([units for _, units in request.tokens]), counted_centavos(register, request)
+        added = len(request.tokens), units_of(request), counted_centavos(register, request)
         life.add(*added)
         day.add(*added)
-        if self.till_book is not None and draft.till is not None:
-            self.till_book.take(draft.till, register, request, draft.day)
+        if draft.till is not None:
+            draft.till.take(register, request, draft.day)
         return Status.OK
 
     def _draft(self) -> _Draft:
@@ -428,8 +427,8 @@ class MintLog:
     def _write(self, draft: _Draft, state: Mapping[str, str] | None = None, also: Statements = ()) -> None:
         if not draft.rows:
             return
-        if self.till_book is not None and draft.till is not None:
-            also = [*self.till_book.changes(draft.till), *also]
+        if draft.till is not None:
+            also = [*draft.till.changes(), *also]
         head = None
         if self._audit_key is not None and draft.sequence // SEGMENT_RECORDS > self.end[0] // SEGMENT_RECORDS:
             head = self._audit_key.sign(draft.sequence, draft.link, draft.now)
@@ -459,8 +458,8 @@ class MintLog:
         self.unapproved = draft.day, draft.unapproved
         self.tallies.update(changed)
         self.end, self._newest = (draft.sequence, draft.link), newest
-        if self.till_book is not None and draft.till is not None:
-            self.till_book.committed(draft.till)
+        if draft.till is not None:
+            draft.till.committed()
         if head is not None:
             self._head_sequence, self._head_at = head.sequence, draft.now
 

@@ -36,6 +36,11 @@ class Tally:
         self.charged_centavos += charged_centavos
 
 
+def units_of(request: MintRequest) -> int:
+    """Return the tenths of a unit of all tokens of *request*."""
+    return sum([units for _, units in request.tokens])
+
+
 def counted_centavos(register: VendingRegister, request: MintRequest) -> int:
     """Return what *request* counts for in the money limits: what it says was charged, but no less than the register's floor.
 
@@ -44,7 +49,7 @@ def counted_centavos(register: VendingRegister, request: MintRequest) -> int:
     charged = request.charged_centavos or 0
     if not register.floor_centavos_per_unit:
         return charged
-    units_tenths = sum([units for _, units in request.tokens])
+    units_tenths = units_of(request)
     return max(charged, -(-units_tenths * register.floor_centavos_per_unit // 10))
 
 

@@ -263,7 +263,11 @@ class Session:
 
         leases = self._module.leases
         asked = self._module.commits.run(
-            lambda log: leases.reply(log, request) if isinstance(request, LeaseRequest) else _reply_of_log(log, request)
+            lambda log: (
+                leases.reply(log, request, command)
+                if isinstance(request, LeaseRequest)
+                else _reply_of_log(log, request)
+            )
         )
         asked.addErrback(lambda _: Refused(command=command, status=Status.INTERNAL_ERROR)).addCallback(answered)
 

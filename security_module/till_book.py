@@ -15,22 +15,13 @@ from security_module.lease import (
     find_mint_refusal,
     read_lease,
     read_statement,
-    units_of,
 )
 from security_module.lease_store import Statements
 from security_module.registers import VendingRegister
-from security_module.rules import counted_centavos
+from security_module.rules import counted_centavos, units_of
 
 _METER_CONTEXT = b"eudora till meter\x00"
 _METER_OCTETS = 16
-
-
-@dataclass(slots=True)
-class TillDraft:
-    """What one transaction takes from the lease."""
-
-    use: Use
-    is_locked: bool
 
 
 class TillBook:
@@ -73,38 +64,46 @@ class TillBook:
         """What was said at the closing of the newest lease."""
         return read_statement(self.closing) if self.closing is not None else None
 
-    def draft(self, step_seconds: float) -> TillDraft:
+    def draft(self, step_seconds: float) -> "TillDraft":
         """Begin a transaction; a clock that was set by *step_seconds* may lock the lease in force."""
         is_locked = self.lease is not None and abs(step_seconds) > STEP_SECONDS_MAX
-        return TillDraft(use=self.use.copy(), is_locked=self.is_locked or is_locked)
+        return TillDraft(book=self, use=self.use.copy(), is_locked=self.is_locked or is_locked)
 
-    def find_refusal(
-        self, draft: TillDraft, register: VendingRegister, request: MintRequest, now: datetime, day: date
-    ) -> Status | None:
+    def meter(self, request: MintRequest) -> bytes:
+        """Return the digest of the meter of *request*."""
+        return self._content_key.digest(_METER_CONTEXT + request.pan.encode("ascii"))[:_METER_OCTETS]
+
+
+@dataclass(slots=True)
+class TillDraft:
+    """What one transaction takes from the lease of a book."""
+
+    book: TillBook
+    use: Use
+    is_locked: bool
+
+    def find_refusal(self, register: VendingRegister, request: MintRequest, now: datetime, day: date) -> Status | None:
         """Return why the lease does not allow *request*, or None if it does."""
         return find_mint_refusal(
-            self.lease,
+            self.book.lease,
             register,
             request,
             now=now,
-            use=draft.use,
-            meter_day_centavos=draft.use.of_meter(self._meter(request), day),
-            is_locked=draft.is_locked,
+            use=self.use,
+            meter_day_centavos=self.use.of_meter(self.book.meter(request), day),
+            is_locked=self.is_locked,
         )
 
-    def take(self, draft: TillDraft, register: VendingRegister, request: MintRequest, day: date) -> None:
-        """Count *request* in *draft*."""
-        draft.use.add(self._meter(request), day, counted_centavos(register, request), units_of(request))
+    def take(self, register: VendingRegister, request: MintRequest, day: date) -> None:
+        """Count *request*."""
+        self.use.add(self.book.meter(request), day, counted_centavos(register, request), units_of(request))
 
-    def _meter(self, request: MintRequest) -> bytes:
-        return self._content_key.digest(_METER_CONTEXT + request.pan.encode("ascii"))[:_METER_OCTETS]
-
-    def changes(self, draft: TillDraft) -> Statements:
-        """Return what the transaction writes of *draft*."""
-        if draft.use == self.use and draft.is_locked == self.is_locked:
+    def changes(self) -> Statements:
+        """Return what the transaction writes."""
+        if self.use == self.book.use and self.is_locked == self.book.is_locked:
             return ()
-        return lease_store.use_of(self.epoch, self.use, draft.use, is_locked=draft.is_locked)
+        return lease_store.use_of(self.book.epoch, self.book.use, self.use, is_locked=self.is_locked)
 
-    def committed(self, draft: TillDraft) -> None:
-        """Take *draft* as what is left now."""
-        self.use, self.is_locked = draft.use, draft.is_locked
+    def committed(self) -> None:
+        """Have the book take it as what is left now."""
+        self.book.use, self.book.is_locked = self.use, self.is_locked
