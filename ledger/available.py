@@ -1,4 +1,4 @@
-"""What networks may still sell, read beside what they asked: for answers that are not of the sale itself."""
+"""What networks may still sell: the expression for it, and reading it beside what they asked for answers that are not of the sale itself."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -8,10 +8,13 @@ from sqlalchemy import TextClause, text
 from ledger import arrays
 from vending.money import Centavos
 
-_READ = text("""
-    SELECT a.code, f.credit_line_centavos - f.balance_centavos - f.pending_centavos AS available_centavos
+AVAILABLE = "f.credit_line_centavos - f.balance_centavos - f.pending_centavos"
+"""Of the row ``f`` of a float's account: its deposits or credit line, less what was sold and what is reserved."""
+
+_READ = text(f"""
+    SELECT a.code, {AVAILABLE} AS available_centavos
     FROM acquirer AS a JOIN account AS f ON f.id = a.float_account_id WHERE a.code = ANY (CAST(:codes AS text[]))
-""")
+""")  # noqa: S608 - constants only
 
 
 def available_statement(acquirer_ids: Iterable[str]) -> tuple[TextClause, dict[str, str]]:

@@ -7,6 +7,7 @@ from datetime import date
 from sqlalchemy import Connection, Engine, text
 
 from ledger import arrays
+from ledger.available import AVAILABLE
 from ledger.database import transact
 from ledger.meters import MeterState, account_statements, accounts_of
 from ledger.pricing import Rules, check_meter, price
@@ -22,14 +23,14 @@ from vending.tariff import TariffBook
 INQUIRIES_PER_BATCH_MAX = 1024
 """As for orders."""
 
-_TERMINALS = text("""
+_TERMINALS = text(f"""
     SELECT o.position, t.status AS terminal_status, a.status AS acquirer_status,
-        f.credit_line_centavos - f.balance_centavos - f.pending_centavos AS available_centavos
+        {AVAILABLE} AS available_centavos
     FROM unnest(CAST(:acquirers AS text[]), CAST(:terminals AS text[])) WITH ORDINALITY AS o (acquirer_code, terminal_code, position)
     JOIN acquirer AS a ON a.code = o.acquirer_code
     JOIN terminal AS t ON t.acquirer_id = a.id AND t.code = o.terminal_code
     JOIN account AS f ON f.id = a.float_account_id
-""")
+""")  # noqa: S608 - constants only
 
 
 def inquire(

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, text
 
 from ledger import arrays, journal
+from ledger.available import AVAILABLE
 from ledger.database import transact
 from ledger.rounds import together
 from ledger.stored_sales import StoredSale, read_sales
@@ -22,9 +23,9 @@ INQUIRIES_PER_BATCH_MAX = 1024
 
 # The last sale of a terminal is the last entry of its part of the index; terminals of two networks may have the same code, and those of
 # the other one are passed over.
-_ADMIT = text("""
+_ADMIT = text(f"""
     SELECT o.position, t.status AS terminal_status, l.id AS last_sale_id,
-        f.credit_line_centavos - f.balance_centavos - f.pending_centavos AS available_centavos
+        {AVAILABLE} AS available_centavos
     FROM unnest(CAST(:acquirers AS text[]), CAST(:terminals AS text[])) WITH ORDINALITY AS o (acquirer_code, terminal_code, position)
     JOIN acquirer AS a ON a.code = o.acquirer_code
     JOIN account AS f ON f.id = a.float_account_id
@@ -33,7 +34,7 @@ _ADMIT = text("""
         SELECT s.id FROM sale AS s WHERE s.terminal_code = o.terminal_code AND s.acquirer_code = o.acquirer_code
         ORDER BY s.id DESC LIMIT 1
     ) AS l ON true
-""")
+""")  # noqa: S608 - constants only
 
 _LOOK_UP = text(f"""
     SELECT o.position, j.digest, j.code, j.rrn, j.sale_id

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine, text
 
+from ledger.available import AVAILABLE
 from ledger.database import transact
 
 _LOCK = text("SELECT id, status FROM acquirer WHERE code = :code FOR UPDATE")
@@ -19,15 +20,15 @@ NOTE_ORDER = text("""
     INSERT INTO network_order (acquirer_id, action, ordered_by, why, ordered_at) VALUES (:id, :action, :user, :why, :at)
 """)
 
-_LIST = text("""
-    SELECT a.code, a.name, a.status, f.credit_line_centavos - f.balance_centavos - f.pending_centavos AS available_centavos,
+_LIST = text(f"""
+    SELECT a.code, a.name, a.status, {AVAILABLE} AS available_centavos,
         o.action, o.ordered_by, o.why, o.ordered_at
     FROM acquirer AS a JOIN account AS f ON f.id = a.float_account_id
     LEFT JOIN LATERAL (
         SELECT * FROM network_order AS n WHERE n.acquirer_id = a.id AND n.action <> 'reset_key' ORDER BY n.id DESC LIMIT 1
     ) AS o ON true
     ORDER BY a.code
-""")
+""")  # noqa: S608 - constants only
 
 
 class NetworkUnknown(Exception):

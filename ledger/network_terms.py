@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, text
 
 from ledger import schema
+from ledger.available import AVAILABLE
 from ledger.database import transact
 from vending.calendar import local_date
 from vending.commission import CommissionTerms, CommissionTier
@@ -27,11 +28,11 @@ _READ = text("""
 
 _WARN_BELOW = text("UPDATE acquirer SET float_warning_centavos = :centavos WHERE code = :acquirer")
 
-_FLOATS = text("""
+_FLOATS = text(f"""
     SELECT a.code, a.name, a.status, a.float_warning_centavos, f.credit_line_centavos, -f.balance_centavos AS balance, f.pending_centavos,
-        f.credit_line_centavos - f.balance_centavos - f.pending_centavos AS available
+        {AVAILABLE} AS available
     FROM acquirer AS a JOIN account AS f ON f.id = a.float_account_id ORDER BY a.code
-""")
+""")  # noqa: S608 - constants only
 
 
 class TermsRefused(Exception):

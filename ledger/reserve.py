@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Engine, TextClause, text
 
 from ledger import arrays, journal
+from ledger.available import AVAILABLE
 from ledger.claims import bind_claims, read_parked
 from ledger.database import Retry, transact
 from ledger.key_changes import Target, moved, read_targets, write_statements
@@ -53,7 +54,7 @@ _ADMIT = text(f"""
     SELECT o.position, nextval('ledger_id') AS new_id, j.digest, j.code, j.sale_id, j.answer, t.status AS terminal_status,
         a.status AS acquirer_status, a.settlement_date, a.float_account_id, a.commission_account_id,
         coalesce(c.share_basis_points, 0) AS share_basis_points, coalesce(c.fixed_centavos, 0) AS fixed_centavos,
-        coalesce(c.tax_basis_points, 0) AS tax_basis_points, f.credit_line_centavos - f.balance_centavos - f.pending_centavos AS available_centavos
+        coalesce(c.tax_basis_points, 0) AS tax_basis_points, {AVAILABLE} AS available_centavos
     FROM unnest({journal.KEY_ARRAYS}, CAST(:days AS date[]), CAST(:paid AS bigint[]))
         WITH ORDINALITY AS o ({journal.KEY_COLUMNS}, day, paid, position)
     LEFT JOIN acquirer AS a ON a.code = o.acquirer_code

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Row, text
 
 from ledger import arrays, journal
+from ledger.available import AVAILABLE
 from ledger.claims import parked_sale
 from ledger.key_changes import key_change_of
 from ledger.meters import ACCOUNT_COLUMNS, account_of
@@ -23,7 +24,7 @@ _READ = text(f"""
     .replace("m.encryption_algorithm", "s.encryption_algorithm")
 },
         s.*, k.mint_id, k.from_register_id, k.from_tariff_index, k.sections, k.is_rollover, k.digits AS key_digits, t.tids, t.token_units, t.digits, c.claimed,
-        f.credit_line_centavos - f.balance_centavos - f.pending_centavos AS available_centavos,
+        {AVAILABLE} AS available_centavos,
         EXISTS (SELECT FROM parked_token AS p WHERE p.sale_id = s.id) AS is_parked
     FROM unnest(CAST(:ids AS bigint[])) AS wanted (id)
     JOIN sale AS s ON s.id = wanted.id

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, text
 
 from ledger import journal
+from ledger.available import AVAILABLE
 from ledger.database import Retry, transact
 from vending.money import Centavos
 from vending.response_code import ResponseCode
@@ -30,11 +31,11 @@ _KNOWN = text(f"""
     FROM unnest({journal.KEY_ARRAYS}) AS o ({journal.KEY_COLUMNS}) JOIN {journal.row_of_key("digest, code, answer")}
 """)  # noqa: S608 - constants only
 
-_TERMINAL = text("""
-    SELECT f.credit_line_centavos - f.balance_centavos - f.pending_centavos AS available_centavos
+_TERMINAL = text(f"""
+    SELECT {AVAILABLE} AS available_centavos
     FROM acquirer AS a JOIN terminal AS t ON t.acquirer_id = a.id JOIN account AS f ON f.id = a.float_account_id
     WHERE a.code = :acquirer AND t.code = :terminal
-""")
+""")  # noqa: S608 - constants only
 
 _IS_CLOSED = text("SELECT 1 FROM closed_day WHERE settlement_date = :day AND acquirer_code = :acquirer")
 
