@@ -196,6 +196,10 @@ def run(directory: Path, *, host: str, port: int, run_file: Path | None, kek: Ke
             mint_log.close()
 
 
+def _look_failed(failure: Failure) -> None:
+    _log.error("client.revocations_not_watched", error=repr(failure.value))
+
+
 def _head_failed(failure: Failure) -> None:
     # The disk may be full; what was minted meanwhile is vouched for by the next head.
     _log.error("audit.head_failed", error=repr(failure.value))
@@ -241,10 +245,13 @@ def _serve(
         return links.module.commits.run(lambda log: log.sign_head()).addErrback(_head_failed)
 
     watch = RevocationWatch(layout.revocations, links)
-    for work, seconds in ((sign_head, HEAD_SECONDS), (watch.look, LOOK_SECONDS)):
+    for work, seconds, failed in (
+        (sign_head, HEAD_SECONDS, _head_failed),
+        (watch.look, LOOK_SECONDS, _look_failed),
+    ):
         again = LoopingCall(work)
         again.clock = reactor
-        again.start(seconds, now=False).addErrback(_head_failed)
+        again.start(seconds, now=False).addErrback(failed)
     reactor.addSystemEventTrigger("before", "shutdown", before_shutdown)
     reactor.addSystemEventTrigger("during", "shutdown", writer.stop)
     # Not before signals are heeded: who reads it may send one at once, and would kill where he meant to stop.

@@ -33,6 +33,10 @@ class RevocationWatch:
             status = self._path.stat()
         except FileNotFoundError:
             return succeed(None)
+        except OSError as error:
+            # Not out of here: the loop that looks would end with it.
+            _log.error("client.revocations_unreadable", error=str(error))
+            return succeed(None)
         seen = (status.st_mtime_ns, status.st_ino, status.st_size)
         if seen == self._seen:
             return succeed(None)
