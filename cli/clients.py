@@ -18,7 +18,7 @@ from cli.custody import (
     language_option,
     now,
     open_anyhow,
-    open_to_change,
+    opened_to_change,
     prints,
     sentences,
 )
@@ -34,7 +34,7 @@ from security_module.clients import (
     revoked_pins,
     to_document,
 )
-from security_module.custody import changing, replace_store, write_record
+from security_module.custody import replace_store, write_record
 from security_module.hardening import harden
 from security_module.key_store import read_store, write_private
 from security_module.layout import Layout
@@ -98,21 +98,18 @@ def issue_command(directory: Path, language: str, name: str, role: str, days: in
     """
     harden()
     layout, at = Layout(directory), now()
-    with sentences():
-        sealed = read_store(layout.store)
-        with changing(layout):
-            opened = open_to_change(sealed, directory, language)
-            keys, client, identity = issue(
-                opened.keys, name, Role(role), now=at, days=days, random_octets=secrets.token_bytes
-            )
-            target = output or layout.client(name)
-            if target.exists():
-                raise FileExistsError(target)
-            outcome = hold(issue_client(texts_in(language), opened, keys, client, now=at))
-            # A certificate without its pin is worth nothing, a pin without its certificate would be a ghost.
-            write_private(target, identity.key_pem.reveal() + identity.certificate_pem)
-            replace_store(layout, outcome.opened)
-            record = write_record(layout, at, outcome.protocol)
+    with sentences(), opened_to_change(directory, language) as opened:
+        keys, client, identity = issue(
+            opened.keys, name, Role(role), now=at, days=days, random_octets=secrets.token_bytes
+        )
+        target = output or layout.client(name)
+        if target.exists():
+            raise FileExistsError(target)
+        outcome = hold(issue_client(texts_in(language), opened, keys, client, now=at))
+        # A certificate without its pin is worth nothing, a pin without its certificate would be a ghost.
+        write_private(target, identity.key_pem.reveal() + identity.certificate_pem)
+        replace_store(layout, outcome.opened)
+        record = write_record(layout, at, outcome.protocol)
     click.echo(f"{target}\n{client.spki_sha256}\n{record}\n{prints(keys)}")
 
 

@@ -123,10 +123,17 @@ def open_anyhow(sealed: bytes, directory: Path, language: str) -> Opened:
     return open_with_passphrase(sealed, find_passphrase(directory, os.environ))
 
 
-def open_to_change(sealed: bytes, directory: Path, language: str) -> Opened:
-    """Open a store as `open_anyhow`, without the clients that were revoked meanwhile: what is sealed next has them no more."""
-    opened, layout = open_anyhow(sealed, directory, language), Layout(directory)
-    return replace(opened, keys=without(opened.keys, revoked_pins(layout)))
+@contextmanager
+def opened_to_change(directory: Path, language: str) -> Iterator[Opened]:
+    """Open a store as `open_anyhow`, while nobody else can change it, and without the clients that were revoked meanwhile.
+
+    What is sealed next has them no more.
+    """
+    layout = Layout(directory)
+    sealed = read_store(layout.store)
+    with changing(layout):
+        opened = open_anyhow(sealed, directory, language)
+        yield replace(opened, keys=without(opened.keys, revoked_pins(layout)))
 
 
 @click.command("ceremony")
@@ -169,13 +176,10 @@ def _change(directory: Path, language: str, lead: Callable[[Say, Opened, datetim
     """Open the store, hold a dialogue, and write what came of it."""
     harden()
     layout, say, at = Layout(directory), texts_in(language), now()
-    with sentences():
-        sealed = read_store(layout.store)
-        with changing(layout):
-            opened = open_to_change(sealed, directory, language)
-            outcome = hold(lead(say, opened, at))
-            replace_store(layout, outcome.opened)
-            record = write_record(layout, at, outcome.protocol)
+    with sentences(), opened_to_change(directory, language) as opened:
+        outcome = hold(lead(say, opened, at))
+        replace_store(layout, outcome.opened)
+        record = write_record(layout, at, outcome.protocol)
     click.echo(f"{record}\n{prints(outcome.opened.keys)}")
 
 
@@ -234,19 +238,14 @@ def rotate_kek_command(
         return
     harden()
     layout, at = Layout(directory), now()
-    with sentences():
-        sealed = read_store(layout.store)
-        with changing(layout):
-            opened = open_to_change(sealed, directory, language)
-            kek = (
-                _kek_for_passphrase(directory, new_passphrase_file)
-                if token_label is None
-                else _kek_for_token(token_label)
-            )
-            rotated = Opened(keys=opened.keys, kek=kek)
-            replace_store(layout, rotated)
-            protocol = write_protocol(texts_in(language), "title_unattended", conductor(conducted_by), (), rotated, at)
-            record = write_record(layout, at, protocol)
+    with sentences(), opened_to_change(directory, language) as opened:
+        kek = (
+            _kek_for_passphrase(directory, new_passphrase_file) if token_label is None else _kek_for_token(token_label)
+        )
+        rotated = Opened(keys=opened.keys, kek=kek)
+        replace_store(layout, rotated)
+        protocol = write_protocol(texts_in(language), "title_unattended", conductor(conducted_by), (), rotated, at)
+        record = write_record(layout, at, protocol)
     under = "the passphrase" if token_label is None else f"a key in the token {token_label}"
     click.echo(f"{opened.keys.module_id}: sealed under {under}, key check value {kek.kcv}\n{record}")
 

@@ -30,30 +30,39 @@ from messages.security_module import (
 from security_module.roles import Role
 
 T = TypeVar("T")
+Record = TypeVar("Record", MintRecord, WorkRecord)
 Ask = Callable[[Role, Request], Reply]
 """Asks the security module as some role."""
 
 
 def read_mints(ask: Ask, day: date) -> list[MintRecord]:
     """Return everything that the module minted on one of its local days."""
-    found: list[MintRecord] = []
-    while True:
-        reply = ask(Role.AUDITOR, ListMints(day=day, after_sequence=found[-1].sequence if found else 0))
+
+    def page(after_sequence: int) -> Sequence[MintRecord]:
+        reply = ask(Role.AUDITOR, ListMints(day=day, after_sequence=after_sequence))
         assert isinstance(reply, ListMintsReply)
-        if not reply.mints:
-            return found
-        found += reply.mints
+        return reply.mints
+
+    return _all_pages(page)
 
 
 def read_work(ask: Ask, day: date) -> list[WorkRecord]:
     """Return every token that is no credit which the module gave on one of its local days."""
-    found: list[WorkRecord] = []
-    while True:
-        reply = ask(Role.AUDITOR, ListWork(day=day, after_sequence=found[-1].sequence if found else 0))
+
+    def page(after_sequence: int) -> Sequence[WorkRecord]:
+        reply = ask(Role.AUDITOR, ListWork(day=day, after_sequence=after_sequence))
         assert isinstance(reply, ListWorkReply)
-        if not reply.work:
-            return found
-        found += reply.work
+        return reply.work
+
+    return _all_pages(page)
+
+
+def _all_pages(page: Callable[[int], Sequence[Record]]) -> list[Record]:
+    """Return what stands on all pages: each begins behind the last record of the one before, and an empty one is the end."""
+    found: list[Record] = []
+    while more := page(found[-1].sequence if found else 0):
+        found += more
+    return found
 
 
 def read_minted(ask: Ask, request_ids: Sequence[int]) -> Iterator[int]:
