@@ -26,7 +26,8 @@ from messages.security_module import (
 )
 from security_module import lease_store
 from security_module.layout import Layout
-from security_module.lease import LeaseError, account_of, read_lease
+from security_module.lease import LeaseError, read_lease
+from security_module.lease_rules import account_of
 from security_module.mint_store import MintLogError, open_readonly
 from security_module.roles import Role
 

@@ -27,19 +27,16 @@ from messages.security_module import (
 from security_module import lease_store, mint_store
 from security_module.audit_chain import AuditKey, canonical
 from security_module.lease import (
-    CLOCKS_APART_SECONDS_MAX,
     LEASE_CONTEXT,
     STATEMENT_CONTEXT,
-    Issued,
     Lease,
     LeaseError,
     Statement,
-    find_acceptance_refusal,
-    judge_request,
     prove,
     read_lease,
     read_statement,
 )
+from security_module.lease_rules import CLOCKS_APART_SECONDS_MAX, Issued, find_acceptance_refusal, judge_request
 from security_module.mint_log import MintLog
 from security_module.registers import ModuleKeys
 from security_module.till_book import TillBook

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from security_module.lease import Issued, Use, read_lease
+from security_module.lease import read_lease
+from security_module.lease_rules import Issued, Use
 
 LEASE_SCHEMA = """
 CREATE TABLE IF NOT EXISTS lease (

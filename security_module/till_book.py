@@ -7,15 +7,8 @@ from datetime import date, datetime
 from messages.security_module import MintRequest, Status
 from security_module import lease_store
 from security_module.keyed_hash import KeyedHash
-from security_module.lease import (
-    STEP_SECONDS_MAX,
-    Lease,
-    Statement,
-    Use,
-    find_mint_refusal,
-    read_lease,
-    read_statement,
-)
+from security_module.lease import Lease, Statement, read_lease, read_statement
+from security_module.lease_rules import STEP_SECONDS_MAX, Use, find_mint_refusal
 from security_module.lease_store import Statements
 from security_module.registers import VendingRegister
 from security_module.rules import counted_centavos, units_of

@@ -16,19 +16,21 @@ from security_module.audit_chain import AuditKey
 from security_module.lease import (
     LEASE_CONTEXT,
     STATEMENT_CONTEXT,
-    Account,
-    Issued,
     Lease,
     LeaseError,
     Statement,
+    prove,
+    read_lease,
+    read_statement,
+)
+from security_module.lease_rules import (
+    Account,
+    Issued,
     Use,
     account_of,
     find_acceptance_refusal,
     find_mint_refusal,
     judge_request,
-    prove,
-    read_lease,
-    read_statement,
 )
 from security_module.registers import ModuleKeys
 from security_module.vendors import AMOUNT_MAX, SALES_MAX, LeaseLimits, VendorTerminal, read_vendor
