@@ -1,6 +1,6 @@
 """The delivery advice: a terminal says that the customer has his token. The sale is confirmed and the answer stored before it leaves."""
 
-from acquirers.balance import with_balance
+from acquirers.balance import TellBalance, without_balance
 from acquirers.calls import AdviceCall
 from acquirers.dialect import Dialect
 from switch.answered import Answered
@@ -17,13 +17,19 @@ class Advice:
     """The use case of one network.
 
     Args:
-        tells_balance: whether the network's balance stands in its answers.
+        tell_balance: puts the network's balance into its answers, where it wants to know.
     """
 
     def __init__(
-        self, *, dialect: Dialect, seal: Seal, books: Books, in_flight: InFlight, tells_balance: bool = False
+        self,
+        *,
+        dialect: Dialect,
+        seal: Seal,
+        books: Books,
+        in_flight: InFlight,
+        tell_balance: TellBalance = without_balance,
     ) -> None:
-        self._tells_balance = tells_balance
+        self._tell_balance = tell_balance
         self._dialect = dialect
         self._seal = seal
         self._books = books
@@ -49,7 +55,7 @@ class Advice:
             case Unresolved(sale_id=sale_id):
                 raise Refusal(ResponseCode.IN_PROGRESS, f"sale {sale_id} has no known outcome yet")
             case Advised(code=code, available_centavos=available):
-                return await self._store(call, code, available if self._tells_balance else None)
+                return await self._store(call, code, available)
 
     async def _store(self, call: AdviceCall, code: ResponseCode, available: Centavos | None) -> Answered:
         answer = self._dialect.decline(call.message, code)
@@ -57,5 +63,5 @@ class Advice:
             answer = self._dialect.acknowledge(call.message)
         assert answer is not None, "a served request always has an answer"
         return await store_answer(
-            with_balance(answer, available), code, call.order.key, seal=self._seal, books=self._books
+            self._tell_balance(answer, available), code, call.order.key, seal=self._seal, books=self._books
         )

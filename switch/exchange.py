@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
+from acquirers.balance import TellBalance
 from acquirers.calls import (
     AdviceCall,
     BatchCall,
@@ -80,6 +81,7 @@ class Exchange:
         permission: Permission,
         dialect: Dialect,
         seal: Seal,
+        tell_balance: TellBalance,
         books: Books,
         recharge: Recharge,
         reversal: Reversal,
@@ -100,6 +102,7 @@ class Exchange:
         self.recharge = recharge
         self.metrics = metrics
         self.seal = seal
+        self._tell_balance = tell_balance
         self._books = books
         self._reversal = reversal
         self._advice = advice
@@ -206,7 +209,7 @@ class Exchange:
                     dialect=self.dialect,
                     seal=self.seal,
                     books=self._books,
-                    tells_balance=self._section.tells_balance,
+                    tell_balance=self._tell_balance,
                     deadline=stages.deadline,
                 )
             case ReversalCall():

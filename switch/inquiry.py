@@ -2,7 +2,7 @@
 
 from math import inf
 
-from acquirers.balance import with_balance
+from acquirers.balance import TellBalance, without_balance
 from acquirers.calls import InquiryCall
 from acquirers.dialect import Dialect
 from switch.answered import Answered
@@ -11,11 +11,15 @@ from switch.steps import Books
 
 
 async def inquire(
-    call: InquiryCall, *, dialect: Dialect, seal: Seal, books: Books, tells_balance: bool = False, deadline: float = inf
+    call: InquiryCall,
+    *,
+    dialect: Dialect,
+    seal: Seal,
+    books: Books,
+    tell_balance: TellBalance = without_balance,
+    deadline: float = inf,
 ) -> Answered:
     """Answer an 0100 whose MAC has been verified; what no batch takes before *deadline* is not looked up."""
     found = await books.inquire(call.inquiry, deadline=deadline)
-    answer = with_balance(
-        dialect.answer_inquiry(call.message, found), found.available_centavos if tells_balance else None
-    )
+    answer = tell_balance(dialect.answer_inquiry(call.message, found), found.available_centavos)
     return Answered(code=found.code, body=await seal.sign_if_possible(answer, call.terminal_id))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from acquirers.balance import with_balance
+from acquirers.balance import TellBalance, without_balance
 from acquirers.calls import LastAnswerCall
 from acquirers.dialect import Dialect
 from switch.answered import Answered
@@ -18,7 +18,7 @@ class LastAnswer:
 
     Args:
         count_reprint: told of each ticket that is handed out again.
-        tells_balance: whether the network's balance stands in its answers.
+        tell_balance: puts the network's balance into its answers, where it wants to know.
     """
 
     def __init__(
@@ -29,9 +29,9 @@ class LastAnswer:
         books: Books,
         in_flight: InFlight,
         count_reprint: Callable[[], None],
-        tells_balance: bool = False,
+        tell_balance: TellBalance = without_balance,
     ) -> None:
-        self._tells_balance = tells_balance
+        self._tell_balance = tell_balance
         self._dialect = dialect
         self._seal = seal
         self._books = books
@@ -53,8 +53,7 @@ class LastAnswer:
         if found.sale is not None:
             # It is on disk by now, whether or not the answer arrives.
             self._count_reprint()
-        available = found.available_centavos if self._tells_balance else None
-        answer = with_balance(self._dialect.answer_last(call.message, found), available)
+        answer = self._tell_balance(self._dialect.answer_last(call.message, found), found.available_centavos)
         try:
             body = await self._seal.sign(answer, call.terminal_id)
         except (ModuleUnavailable, ModuleOutcomeUnknown, ModuleRefused) as error:

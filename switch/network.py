@@ -10,6 +10,7 @@ from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
 
+from acquirers.balance import TellBalance, with_balance, without_balance
 from acquirers.dialect import Dialect
 from acquirers.mac_place import mac_in_128
 from acquirers.registry import DIALECTS, SPELLINGS
@@ -171,6 +172,10 @@ def _seal_of(section: AcquirerSection, shared: Shared, dialect: Dialect, session
     )
 
 
+def _tell_balance_of(section: AcquirerSection) -> TellBalance:
+    return with_balance if section.tells_balance else without_balance
+
+
 def _reversal_of(section: AcquirerSection, shared: Shared, dialect: Dialect, seal: Seal) -> Reversal:
     return Reversal(
         dialect=dialect,
@@ -179,7 +184,7 @@ def _reversal_of(section: AcquirerSection, shared: Shared, dialect: Dialect, sea
         in_flight=shared.in_flight,
         parking=parking_limits(section),
         metrics=shared.metrics.acquirer(section.id),
-        tells_balance=section.tells_balance,
+        tell_balance=_tell_balance_of(section),
     )
 
 
@@ -199,13 +204,14 @@ def exchange_of(section: AcquirerSection, shared: Shared, before: Exchange | Non
     seal = _seal_of(section, shared, dialect, sessions)
     forgotten = metrics.first_copies_forgotten
     first_copies = FirstCopies(shared.monotonic, forgotten.inc) if before is None else before.first_copies
-    tells_balance = section.tells_balance
+    tell_balance = _tell_balance_of(section)
     return Exchange(
         section,
         load=load,
         permission=permission_of(section),
         dialect=dialect,
         seal=seal,
+        tell_balance=tell_balance,
         books=books,
         recharge=Recharge(
             dialect=dialect,
@@ -216,18 +222,18 @@ def exchange_of(section: AcquirerSection, shared: Shared, before: Exchange | Non
             meters=shared.meters,
             reactor=shared.reactor,
             busy_seconds_max=section.answer_deadline_seconds / 2,
-            tells_balance=tells_balance,
+            tell_balance=tell_balance,
             tells_outcome=tells(section, "outcome"),
         ),
         reversal=_reversal_of(section, shared, dialect, seal),
-        advice=Advice(dialect=dialect, seal=seal, books=books, in_flight=in_flight, tells_balance=tells_balance),
+        advice=Advice(dialect=dialect, seal=seal, books=books, in_flight=in_flight, tell_balance=tell_balance),
         last_answer=LastAnswer(
             dialect=dialect,
             seal=seal,
             books=books,
             in_flight=in_flight,
             count_reprint=metrics.reprints.inc,
-            tells_balance=tells_balance,
+            tell_balance=tell_balance,
         ),
         totals=Totals(
             dialect=dialect,
@@ -237,7 +243,7 @@ def exchange_of(section: AcquirerSection, shared: Shared, before: Exchange | Non
             in_flight=in_flight,
             network_terminals=section.network_terminals,
             metrics=metrics,
-            tells_balance=tells_balance,
+            tell_balance=tell_balance,
         ),
         session_key_change=SessionKeyChange(dialect=dialect, seal=seal, keys=sessions),
         first_copies=first_copies,

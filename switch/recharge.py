@@ -6,7 +6,7 @@ from dataclasses import replace
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
-from acquirers.balance import with_balance
+from acquirers.balance import TellBalance, without_balance
 from acquirers.calls import SaleCall
 from acquirers.dialect import Dialect, Unreadable
 from messages.iso_message import IsoMessage
@@ -46,7 +46,7 @@ class Recharge:
 
     Args:
         busy_seconds_max: how long a sale waits for a meter that another process holds.
-        tells_balance: whether the network's balance stands in its answers.
+        tell_balance: puts the network's balance into its answers, where it wants to know.
         tells_outcome: whether the network is told what became of a sale that nobody waits for any more.
     """
 
@@ -61,7 +61,7 @@ class Recharge:
         meters: MeterQueue,
         reactor: IReactorTime,
         busy_seconds_max: float,
-        tells_balance: bool = False,
+        tell_balance: TellBalance = without_balance,
         tells_outcome: bool = False,
     ) -> None:
         self._tells_outcome = tells_outcome
@@ -73,7 +73,7 @@ class Recharge:
         self._meters = meters
         self._reactor = reactor
         self._busy_seconds_max = busy_seconds_max
-        self._tells_balance = tells_balance
+        self._tell_balance = tell_balance
 
     async def sell(self, call: SaleCall, stages: Stages) -> Answered:
         """Sell, or find out what became of the same request before. Its MAC has been verified.
@@ -180,7 +180,7 @@ class Recharge:
                 sale = await self._change_key(sale, sale.key_change, stages, may_be_minted=may_be_minted)
             tokens = await self._mint(sale, stages, may_be_minted=may_be_minted)
             stages.start()
-            approval = self._told(self._dialect.approve_sale(message, sale, tokens), sale.available_centavos)
+            approval = self._tell_balance(self._dialect.approve_sale(message, sale, tokens), sale.available_centavos)
             answer = await self._seal.sign(approval, sale.key.terminal_id)
             stages.end("sign")
         except _Refused as refused:
@@ -254,16 +254,13 @@ class Recharge:
         available = sale.available_centavos
         before = None if available is None else Centavos(available + sale.paid_centavos)
         try:
-            body = await self._seal.sign(self._told(answer, before), sale.key.terminal_id)
+            body = await self._seal.sign(self._tell_balance(answer, before), sale.key.terminal_id)
         except (ModuleUnavailable, ModuleOutcomeUnknown, ModuleRefused) as error:
             raise Refusal(ResponseCode.IN_PROGRESS, f"void: {error!r} after {refused!r}") from error
         posted = await self._books.post(
             SaleVoid(sale=sale, code=ResponseCode.MODULE_REFUSED, answer=body, is_told=is_told)
         )
         return Answered(code=posted.code, body=posted.answer, sale=sale)
-
-    def _told(self, answer: IsoMessage, available: Centavos | None) -> IsoMessage:
-        return with_balance(answer, available) if self._tells_balance else answer
 
     async def _decline(
         self, call: SaleCall, code: ResponseCode, available: Centavos | None, stages: Stages
@@ -274,7 +271,7 @@ class Recharge:
         answer = self._dialect.decline(call.message, code)
         assert answer is not None
         return await store_answer(
-            self._told(answer, available), code, call.order.key, seal=self._seal, books=self._books
+            self._tell_balance(answer, available), code, call.order.key, seal=self._seal, books=self._books
         )
 
 

@@ -7,7 +7,7 @@ outcome is not known yet gets the answer that is not final.
 
 from dataclasses import replace
 
-from acquirers.balance import with_balance
+from acquirers.balance import TellBalance, without_balance
 from acquirers.calls import ReversalCall
 from acquirers.dialect import Dialect
 from config.acquirer import AcquirerSection
@@ -44,7 +44,7 @@ class Reversal:
         in_flight: what is being worked on.
         parking: how much it may park; None: its policy is that a sale stands.
         metrics: its counts.
-        tells_balance: whether its balance stands in the answers.
+        tell_balance: puts the network's balance into the answers, where it wants to know.
     """
 
     def __init__(
@@ -56,9 +56,9 @@ class Reversal:
         in_flight: InFlight,
         parking: ParkingLimits | None,
         metrics: AcquirerMetrics,
-        tells_balance: bool = False,
+        tell_balance: TellBalance = without_balance,
     ) -> None:
-        self._tells_balance = tells_balance
+        self._tell_balance = tell_balance
         self._dialect = dialect
         self._seal = seal
         self._books = books
@@ -113,5 +113,5 @@ class Reversal:
     async def _store(
         self, call: ReversalCall, code: ResponseCode, answer: IsoMessage, available: Centavos | None
     ) -> Answered:
-        answer = with_balance(answer, available if self._tells_balance else None)
+        answer = self._tell_balance(answer, available)
         return await store_answer(answer, code, call.order.key, seal=self._seal, books=self._books)

@@ -6,7 +6,7 @@ names the day that it closes, so asking twice does nothing twice and needs no st
 
 from collections.abc import Collection
 
-from acquirers.balance import with_balance
+from acquirers.balance import TellBalance, without_balance
 from acquirers.calls import CutOverCall, TotalsCall
 from acquirers.dialect import Dialect
 from messages.iso_message import IsoMessage
@@ -39,7 +39,7 @@ class Totals:
     Args:
         settle: takes a `TotalsOrder` or `CutOverOrder`.
         network_terminals: those that speak for the whole network; nobody else may ask for its cut-over or its totals.
-        tells_balance: whether the network's balance stands in the answers to comparisons.
+        tell_balance: puts the network's balance into the answers to comparisons, where it wants to know.
     """
 
     def __init__(
@@ -52,9 +52,9 @@ class Totals:
         in_flight: InFlight,
         network_terminals: Collection[str],
         metrics: AcquirerMetrics,
-        tells_balance: bool = False,
+        tell_balance: TellBalance = without_balance,
     ) -> None:
-        self._tells_balance = tells_balance
+        self._tell_balance = tell_balance
         self._dialect = dialect
         self._seal = seal
         self._books = books
@@ -105,7 +105,7 @@ class Totals:
             case Compared(code=code, available_centavos=available):
                 self._metrics.reconciled(is_equal=code.is_approved)
                 answer = self._dialect.answer_totals(call.message, call.order, result)
-                return await self._store(call, code, with_balance(answer, available if self._tells_balance else None))
+                return await self._store(call, code, self._tell_balance(answer, available))
         raise AssertionError("a comparison is answered as one")
 
     async def _store(self, call: TotalsCall, code: ResponseCode, answer: IsoMessage) -> Answered:
